@@ -1,2 +1,66 @@
-//! xtask
-fn main() {}
+//! Build and test chores. `cargo xtask` without arguments lists them.
+
+#![forbid(unsafe_code)]
+
+mod child;
+mod layers;
+mod lua;
+mod module;
+mod spec;
+mod tap;
+mod workspace;
+
+use std::env;
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask TASK
+
+  layers    check that dependencies between crates point one way
+  module    build vortex.so for one Lua      [--lua LUA] [--out DIR] [--release]
+  spec      run the Lua specs in stock Luas  [--lua LUA] [--require]
+  tap       have real sessions judged octet by octet
+
+LUA is lua51, lua52, lua53, lua54, lua55 or luajit.
+";
+
+/// What went wrong, for people.
+type Failure = String;
+
+fn main() -> ExitCode {
+    let mut arguments = env::args().skip(1);
+    let task = arguments.next().unwrap_or_default();
+    let arguments: Vec<String> = arguments.collect();
+    let outcome = match task.as_str() {
+        "layers" => no_more(&arguments).and_then(|()| layers::check()),
+        "module" => module::run(&arguments),
+        "spec" => spec::run(&arguments),
+        "tap" => no_more(&arguments).and_then(|()| tap::run()),
+        "" => Err(USAGE.to_owned()),
+        other => Err(format!("there is no task `{other}`\n\n{USAGE}")),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("xtask: {}", message.trim_end());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn no_more(arguments: &[String]) -> Result<(), Failure> {
+    match arguments.first() {
+        None => Ok(()),
+        Some(argument) => Err(unexpected(argument)),
+    }
+}
+
+fn unexpected(argument: &str) -> Failure {
+    format!("unexpected argument `{argument}`\n\n{USAGE}")
+}
+
+/// The value behind an option.
+fn value(option: &str, next: Option<&String>) -> Result<String, Failure> {
+    next.cloned()
+        .ok_or_else(|| format!("{option} needs a value\n\n{USAGE}"))
+}

@@ -1,8 +1,79 @@
-//! x
-#![allow(unsafe_code, missing_docs)]
+//! The `luavortex` command: runs Lua scripts that speak BEEP, with the options, messages and exit statuses of `lua`.
+
+#![deny(unsafe_code)]
+
+mod arguments;
+mod interpreter;
+mod output;
+mod prompt;
+mod signals;
+
+use std::env;
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+
 use lua_link as _;
-use vortex as _;
-fn main() {
-    let lua = unsafe { mlua::Lua::unsafe_new() };
-    lua.load("print(jit.version, coroutine.isyieldable, require)").exec().unwrap();
+
+use crate::arguments::{Arguments, Refusal, Script};
+use crate::interpreter::{Failure, Interpreter};
+
+fn main() -> ExitCode {
+    let arguments = match arguments::parse(env::args_os()) {
+        Ok(arguments) => arguments,
+        Err(Refusal::Help(text)) => {
+            output::text(&text);
+            return ExitCode::SUCCESS;
+        }
+        Err(Refusal::Misuse(text)) => {
+            output::error(text.as_bytes());
+            return ExitCode::FAILURE;
+        }
+    };
+    if let Err(error) = signals::watch() {
+        output::error(format!("Ctrl-C will not end waits in order: {error}").as_bytes());
+    }
+    match Interpreter::new(&arguments) {
+        // Reported before the state closes, as `lua` does it: finalisers may print as well.
+        Ok(interpreter) => report(run(&interpreter, &arguments)),
+        Err(failure) => report(Err(failure)),
+    }
+}
+
+fn report(outcome: Result<(), Failure>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            output::error(&message);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(interpreter: &Interpreter, arguments: &Arguments) -> Result<(), Failure> {
+    let asks_nothing = arguments.script.is_none()
+        && arguments.steps.is_empty()
+        && !arguments.interactive
+        && !arguments.version;
+    let prompts = arguments.interactive || (asks_nothing && io::stdin().is_terminal());
+
+    interpreter.run_environment()?;
+    if arguments.version || prompts {
+        output::text(&format!(
+            "LuaVortex {}, {}\n",
+            vortex::VERSION,
+            interpreter.lua_version()
+        ));
+    }
+    for step in &arguments.steps {
+        interpreter.run_step(step)?;
+    }
+    if let Some(script) = &arguments.script {
+        interpreter.run_script(script, arguments.script_arguments())?;
+    } else if asks_nothing && !prompts {
+        interpreter.run_script(&Script::StandardInput, &[])?;
+    }
+    if prompts {
+        prompt::run(interpreter);
+    }
+    Ok(())
 }

@@ -1,0 +1,188 @@
+//! The replies that we owe the peer on a channel, in the order of its MSGs (RFC 3080 §2.6.1).
+//!
+//! ```text
+//!            received             reply or NUL given        last frame sent
+//! (nothing) ---------> owed, open ------------------> owed, answered --------> (nothing)
+//! ```
+//!
+//! A reply given while older ones are owed is kept here and handed over once it is the oldest. A number counts
+//! as in use until the last frame of its reply has been sent (RFC 3080 §2.2.1.1).
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::frame::MessageKind;
+use crate::numbers::{AnsNo, MsgNo};
+use crate::transmit::Queued;
+
+/// No message of that number awaits such a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NoSuchMessage;
+
+#[derive(Debug)]
+struct Owed {
+    msgno: MsgNo,
+    /// The MSG was received in full.
+    is_complete: bool,
+    /// The reply was given in full.
+    is_answered: bool,
+    /// Number of the next answer, once a series has begun.
+    next_answer: Option<AnsNo>,
+    /// Given while older replies were owed.
+    kept: VecDeque<Queued>,
+}
+
+/// The replies owed on a channel.
+#[derive(Debug, Default)]
+pub(crate) struct ReplyOrder {
+    owed: VecDeque<Owed>,
+    /// How many of the oldest were handed over in full and are still being sent.
+    handed_over: usize,
+    unanswered: usize,
+    /// How many owed entries were ever removed: the position of the oldest one.
+    removed: u64,
+    /// Positions by number, as soon as the numbers are not consecutive.
+    ///
+    /// Almost every peer counts, and then the position follows from the number. The index keeps the others
+    /// from making each MSG cost a search through all that are owed.
+    index: Option<BTreeMap<MsgNo, u64>>,
+}
+
+impl ReplyOrder {
+    /// MSGs whose reply has not left in full.
+    pub(crate) fn len(&self) -> usize {
+        self.owed.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.owed.is_empty()
+    }
+
+    /// MSGs that the application has not answered in full.
+    pub(crate) fn unanswered(&self) -> usize {
+        self.unanswered
+    }
+
+    pub(crate) fn is_in_use(&self, msgno: MsgNo) -> bool {
+        self.position(msgno).is_some()
+    }
+
+    /// The first frame of a MSG arrived.
+    pub(crate) fn begin(&mut self, msgno: MsgNo) {
+        let counts_on = self
+            .owed
+            .back()
+            .is_none_or(|last| last.msgno.next() == msgno);
+        if !counts_on && self.index.is_none() {
+            let positions = self.owed.iter().zip(self.removed..);
+            self.index = Some(positions.map(|(owed, at)| (owed.msgno, at)).collect());
+        }
+        if let Some(index) = &mut self.index {
+            index.insert(msgno, self.removed + self.owed.len() as u64);
+        }
+        self.unanswered += 1;
+        self.owed.push_back(Owed {
+            msgno,
+            is_complete: false,
+            is_answered: false,
+            next_answer: None,
+            kept: VecDeque::new(),
+        });
+    }
+
+    /// The last frame of the MSG begun last arrived.
+    pub(crate) fn complete(&mut self, msgno: MsgNo) {
+        if let Some(owed) = self.owed.back_mut().filter(|owed| owed.msgno == msgno) {
+            owed.is_complete = true;
+        }
+    }
+
+    /// Takes a reply of the application; [`next`](Self::next) hands it over when it is its turn.
+    ///
+    /// For ANS the number of the answer is set and returned.
+    pub(crate) fn give(&mut self, mut reply: Queued) -> Result<Option<AnsNo>, NoSuchMessage> {
+        let position = self.position(reply.msgno).ok_or(NoSuchMessage)?;
+        let owed = self.owed.get_mut(position).ok_or(NoSuchMessage)?;
+        if owed.is_answered {
+            return Err(NoSuchMessage);
+        }
+        match reply.kind {
+            MessageKind::Ans => {
+                let ansno = owed.next_answer.unwrap_or(AnsNo::ZERO);
+                // The numbers wrap: only answers in progress have to differ (RFC 3080 §2.2.1.1).
+                owed.next_answer = Some(ansno.next());
+                reply.ansno = Some(ansno);
+            }
+            MessageKind::Rpy | MessageKind::Err if owed.next_answer.is_some() => {
+                return Err(NoSuchMessage);
+            }
+            MessageKind::Rpy | MessageKind::Err | MessageKind::Nul => {
+                owed.is_answered = true;
+                self.unanswered = self.unanswered.saturating_sub(1);
+            }
+            MessageKind::Msg => return Err(NoSuchMessage),
+        }
+        let ansno = reply.ansno;
+        owed.kept.push_back(reply);
+        Ok(ansno)
+    }
+
+    /// The next reply that may be sent now.
+    pub(crate) fn next(&mut self) -> Option<Queued> {
+        loop {
+            let oldest = self.owed.get_mut(self.handed_over)?;
+            // A reply to a MSG that is still arriving waits for its end: only an ERR could overtake it.
+            if !oldest.is_complete {
+                return None;
+            }
+            if let Some(reply) = oldest.kept.pop_front() {
+                if oldest.kept.is_empty() {
+                    oldest.kept = VecDeque::new();
+                    if oldest.is_answered {
+                        self.handed_over += 1;
+                    }
+                }
+                return Some(reply);
+            }
+            if !oldest.is_answered {
+                return None;
+            }
+            self.handed_over += 1;
+        }
+    }
+
+    /// The last frame of the oldest reply was sent: its number is free again.
+    pub(crate) fn sent(&mut self) {
+        let Some(owed) = self.owed.pop_front() else {
+            return;
+        };
+        self.handed_over = self.handed_over.saturating_sub(1);
+        self.removed += 1;
+        if self.owed.is_empty() {
+            self.index = None;
+            shrink(&mut self.owed);
+        } else if let Some(index) = &mut self.index {
+            index.remove(&owed.msgno);
+        }
+    }
+
+    fn position(&self, msgno: MsgNo) -> Option<usize> {
+        if let Some(index) = &self.index {
+            let position = index.get(&msgno)?.checked_sub(self.removed)?;
+            return usize::try_from(position).ok();
+        }
+        // Consecutive numbers, modulo 2^31.
+        const LAST: u32 = MsgNo::MAX.value();
+        let oldest = self.owed.front()?.msgno.value();
+        let position = msgno.value().wrapping_sub(oldest) & LAST;
+        usize::try_from(position)
+            .ok()
+            .filter(|position| *position < self.owed.len())
+    }
+}
+
+/// Gives the memory of a queue back that has run empty: most sessions are idle most of the time.
+pub(crate) fn shrink<T>(queue: &mut VecDeque<T>) {
+    if queue.is_empty() {
+        *queue = VecDeque::new();
+    }
+}

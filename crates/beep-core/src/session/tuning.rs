@@ -1,0 +1,81 @@
+//! Tuning: a profile replaces the transport, and the session begins anew (RFC 3080 §3).
+
+use std::time::Instant;
+
+use super::Session;
+use crate::numbers::ChannelNumber;
+
+/// Where the tuning of a session is.
+///
+/// ```text
+///  No --- our start queued --> Queued -- sent --> Asked -- <profile> in --+
+///  |                                                                      v
+///  +- the peer's start in --> Offered -- accepted --> Answering -- out -> Agreed -- tune() --> (new session)
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tuning {
+    /// None.
+    No,
+    /// Our start waits on channel 0.
+    Queued(ChannelNumber),
+    /// Our start is out: nothing may be sent before its answer.
+    Asked(ChannelNumber),
+    /// The peer's start waits for the application: the octets behind it may not be BEEP.
+    Offered(ChannelNumber),
+    /// The positive answer waits on channel 0.
+    Answering(ChannelNumber),
+    /// The positive answer passed: the next octets in both directions are those of the new layer.
+    Agreed,
+}
+
+impl Tuning {
+    /// Whether it is about this start.
+    pub(crate) fn is_of(self, number: ChannelNumber) -> bool {
+        match self {
+            Tuning::Queued(its)
+            | Tuning::Asked(its)
+            | Tuning::Offered(its)
+            | Tuning::Answering(its) => its == number,
+            Tuning::No | Tuning::Agreed => false,
+        }
+    }
+
+    /// Whether nothing may be sent. Not even a SEQ: it would land in the handshake.
+    pub(crate) fn holds_output(self) -> bool {
+        matches!(self, Tuning::Asked(_) | Tuning::Agreed)
+    }
+
+    /// Whether no octet may be taken.
+    pub(crate) fn holds_input(self) -> bool {
+        matches!(
+            self,
+            Tuning::Offered(_) | Tuning::Answering(_) | Tuning::Agreed
+        )
+    }
+}
+
+impl Session {
+    /// Whether no input is taken: a start of a tuning profile waits for its answer, or tuning is under way.
+    pub fn is_input_held(&self) -> bool {
+        self.end.is_none() && self.tuning.holds_input()
+    }
+
+    /// Begins the session anew once the new layer is in place.
+    ///
+    /// Numbers, windows and channels start from the beginning, events of the old session are dropped, and
+    /// [`greet`](Self::greet) has to be called again. The server name stays. Nothing happens after the end.
+    pub fn tune(&mut self, now: Instant) {
+        if self.end.is_some() {
+            return;
+        }
+        let server_name = self.server_name.take();
+        *self =
+            Session::with_first_numbers(self.role, self.config.clone(), now, self.first_numbers);
+        self.server_name = server_name;
+    }
+
+    /// Goes on as before because the peers agreed not to tune after all.
+    pub fn resume_after_tuning(&mut self) {
+        self.tuning = Tuning::No;
+    }
+}

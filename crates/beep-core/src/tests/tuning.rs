@@ -1,0 +1,122 @@
+//! Tuning: the hand-over to a security layer.
+
+use super::pair::{ECHO, Pair, start_of};
+use crate::{Config, ErrorReply, Event, Outgoing, ReplyCode, StartRequest};
+
+const TLS: &str = "http://iana.org/beep/TLS";
+
+fn tuning_pair() -> Pair {
+    let mut pair = Pair::configured(Config {
+        tuning_profiles: vec![TLS.to_owned()],
+        ..Config::default()
+    });
+    let named = StartRequest {
+        server_name: Some("host.example".to_owned()),
+        ..start_of(ECHO)
+    };
+    let channel = pair.initiator.session.start(pair.now, named).unwrap();
+    pair.settle();
+    pair.listener
+        .session
+        .accept_start(channel, 0, None)
+        .unwrap();
+    pair.settle();
+    pair.initiator.take();
+    pair.listener.take();
+    pair
+}
+
+#[test]
+fn nothing_is_taken_or_sent_around_the_answer_and_everything_begins_anew() {
+    let mut pair = tuning_pair();
+    let start = StartRequest {
+        tuning: true,
+        ..start_of(TLS)
+    };
+    let channel = pair.initiator.session.start(pair.now, start).unwrap();
+    pair.step();
+    // Asked for, so nothing else may leave before the answer.
+    pair.initiator
+        .session
+        .start(pair.now, start_of(ECHO))
+        .unwrap();
+    pair.settle();
+    assert!(pair.listener.session.is_input_held());
+    assert_eq!(
+        pair.listener
+            .session
+            .handle_input(pair.now, b"\x16\x03\x01"),
+        0
+    );
+    pair.listener
+        .session
+        .accept_start(channel, 0, None)
+        .unwrap();
+    assert!(pair.listener.session.is_input_held());
+    pair.settle();
+    assert!(
+        !pair
+            .initiator
+            .sent_text()
+            .contains(&format!("number='{}'", channel.value() + 2))
+    );
+    assert!(matches!(pair.initiator.take()[..], [Event::Started { .. }]));
+    for end in [&mut pair.initiator, &mut pair.listener] {
+        assert!(end.session.is_input_held());
+        assert!(!end.session.wants_transmit());
+        end.session.tune(pair.now);
+        end.take();
+        assert!(!end.session.is_input_held());
+        assert_eq!(end.session.server_name(), Some("host.example"));
+        assert_eq!(end.session.channel_numbers().count(), 1);
+    }
+    let mut pair = pair.greet();
+    assert_eq!(pair.open().value(), 3);
+    pair.release();
+}
+
+#[test]
+fn a_refused_tuning_start_lets_the_session_go_on() {
+    let mut pair = tuning_pair();
+    let start = StartRequest {
+        tuning: true,
+        ..start_of(TLS)
+    };
+    let channel = pair.initiator.session.start(pair.now, start).unwrap();
+    pair.settle();
+    let error = ErrorReply::new(ReplyCode::TRANSACTION_FAILED, "no");
+    pair.listener.session.refuse_start(channel, error).unwrap();
+    pair.settle();
+    assert!(!pair.listener.session.is_input_held() && !pair.initiator.session.is_input_held());
+    pair.initiator.take();
+    pair.listener.take();
+    pair.open();
+}
+
+#[test]
+fn a_negotiation_that_failed_politely_leaves_the_session_as_it_was() {
+    let mut pair = tuning_pair();
+    let start = StartRequest {
+        tuning: true,
+        ..start_of(TLS)
+    };
+    let channel = pair.initiator.session.start(pair.now, start).unwrap();
+    pair.settle();
+    pair.listener
+        .session
+        .accept_start(channel, 0, None)
+        .unwrap();
+    pair.settle();
+    pair.initiator.session.resume_after_tuning();
+    pair.listener.session.resume_after_tuning();
+    pair.settle();
+    pair.initiator.take();
+    pair.listener.take();
+    let channel = pair.open();
+    pair.initiator
+        .session
+        .send_msg(channel, Outgoing::new("still here"))
+        .unwrap();
+    pair.settle();
+    assert_eq!(pair.listener.messages().len(), 1);
+}

@@ -1,0 +1,72 @@
+//! What a session tells the program that uses it.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::task::Waker;
+
+use beep_core::{Event, SessionEnd};
+
+use crate::Session;
+
+/// The program's side of a session: events are delivered to it, in the order of the wire.
+///
+/// The methods run on the task that drives the session, so they must not block. They may call every
+/// method of [`Session`]; what they send leaves with the same write. The async interface
+/// ([`crate::Connection`]) is one implementation, the Lua binding another.
+pub trait Application: Send + Sync + 'static {
+    /// Something happened on the session. Never called after [`Application::ended`].
+    fn event(&self, session: &Session, event: Event);
+
+    /// The session is over; called exactly once for every session, as the last call.
+    fn ended(&self, session: &Session, end: &Arc<End>);
+
+    /// Octets were given to the transport: less is queued than before.
+    fn transmitted(&self, session: &Session) {
+        let _ = session;
+    }
+
+    /// A method of [`Session`] left work for the task that drives it.
+    ///
+    /// The default wakes the task at once. A program that owns the runtime's thread can collect the
+    /// wakers and wake them when it next enters the runtime, which saves a system call a message.
+    fn wake(&self, driver: Waker) {
+        driver.wake();
+    }
+}
+
+/// Why a session is over.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum End {
+    /// The protocol came to its end: released, refused, timed out, broken by the peer, or aborted
+    /// here.
+    Protocol(SessionEnd),
+    /// The transport failed under the session.
+    Transport(io::Error),
+}
+
+impl End {
+    /// Whether both peers agreed to the end (RFC 3080 §2.4).
+    pub fn is_orderly(&self) -> bool {
+        matches!(self, End::Protocol(SessionEnd::Released { .. }))
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            End::Protocol(end) => write!(f, "{end}"),
+            End::Transport(error) => write!(f, "the connection failed: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for End {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            End::Protocol(end) => Some(end),
+            End::Transport(error) => Some(error),
+        }
+    }
+}

@@ -1,0 +1,450 @@
+//! The async interface's end of a session: takes the events and hands each to whoever waits for it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+use beep_core::{
+    ChannelFailure, ChannelNumber, ErrorReply, Event, ProfileContent, ProfileOffer, ReplyCode,
+    StartRequest,
+};
+use tokio::sync::{Notify, oneshot};
+
+use crate::Session;
+use crate::application::{Application, End};
+use crate::channel::Channel;
+use crate::connection::{Connection, Hold};
+use crate::error::Error;
+use crate::mailbox::Mailbox;
+use crate::pending::{PendingClose, PendingStart};
+use crate::profiles::{IncomingClose, IncomingStart, Profile, Profiles};
+
+type OnClose = Box<dyn FnOnce(&Arc<End>) + Send>;
+type Outcome = oneshot::Sender<Result<(), Error>>;
+
+pub(crate) struct Router {
+    me: Weak<Router>,
+    profiles: Profiles,
+    /// The name that the first start asks for.
+    pub(crate) server_name: Option<String>,
+    /// Longest time that a close can take: waiting for replies, and for the peer's answer.
+    close_limit: Duration,
+    hold: OnceLock<Weak<Hold>>,
+    state: Mutex<State>,
+    greeted: Notify,
+    transmitted: Notify,
+    ended: Notify,
+    end: OnceLock<Arc<End>>,
+}
+
+#[derive(Default)]
+struct State {
+    channels: HashMap<ChannelNumber, Arc<Mailbox>>,
+    starting: HashMap<ChannelNumber, oneshot::Sender<Result<Channel, Error>>>,
+    releasing: Vec<Outcome>,
+    on_close: Vec<OnClose>,
+    /// No handle is left: a release that comes to nothing ends the session.
+    is_abandoned: bool,
+}
+
+impl Router {
+    pub(crate) fn new(
+        profiles: Profiles,
+        server_name: Option<String>,
+        reply_timeout: Duration,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|me| Router {
+            me: me.clone(),
+            profiles,
+            server_name,
+            close_limit: reply_timeout
+                .saturating_mul(2)
+                .saturating_add(Duration::from_secs(1)),
+            hold: OnceLock::new(),
+            state: Mutex::default(),
+            greeted: Notify::new(),
+            transmitted: Notify::new(),
+            ended: Notify::new(),
+            end: OnceLock::new(),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes `hold` what channels started by the peer keep alive too.
+    pub(crate) fn set_hold(&self, hold: &Arc<Hold>) {
+        let _ = self.hold.set(Arc::downgrade(hold));
+    }
+
+    /// Told when octets were given to the transport.
+    pub(crate) fn transmitted(&self) -> &Notify {
+        &self.transmitted
+    }
+
+    /// Told when the greeting is here, and when the session ends.
+    pub(crate) fn greeted(&self) -> &Notify {
+        &self.greeted
+    }
+
+    pub(crate) fn end(&self) -> Option<&Arc<End>> {
+        self.end.get()
+    }
+
+    /// The error for whoever asks something of a session that is over.
+    pub(crate) fn end_error(&self) -> Option<Error> {
+        self.end().map(Error::ended)
+    }
+
+    /// Says why the session is over, where an error says only that it is.
+    pub(crate) fn explain(&self, error: Error) -> Error {
+        match error {
+            Error::Closing | Error::ChannelClosed(_) => self.end_error().unwrap_or(error),
+            error => error,
+        }
+    }
+
+    pub(crate) async fn ended(&self) -> Arc<End> {
+        loop {
+            let ended = self.ended.notified();
+            tokio::pin!(ended);
+            ended.as_mut().enable();
+            if let Some(end) = self.end() {
+                return end.clone();
+            }
+            ended.await;
+        }
+    }
+
+    pub(crate) fn on_close(&self, callback: OnClose) {
+        let mut state = self.state();
+        // Looked at under the lock: whoever sets the end takes the callbacks after that.
+        if let Some(end) = self.end() {
+            let end = end.clone();
+            drop(state);
+            return callback(&end);
+        }
+        state.on_close.push(callback);
+    }
+
+    pub(crate) fn mailboxes(&self) -> Vec<Arc<Mailbox>> {
+        self.state().channels.values().cloned().collect()
+    }
+
+    /// Asks for a channel; under the lock, or the answer could be here before its waiter.
+    pub(crate) fn start(
+        &self,
+        session: &Session,
+        request: StartRequest,
+    ) -> Result<oneshot::Receiver<Result<Channel, Error>>, Error> {
+        let mut state = self.state();
+        let number = session
+            .start(request)
+            .map_err(|error| self.explain(error.into()))?;
+        let (sender, receiver) = oneshot::channel();
+        state.starting.insert(number, sender);
+        Ok(receiver)
+    }
+
+    /// Asks for the release of the session.
+    pub(crate) fn release(
+        &self,
+        session: &Session,
+        code: ReplyCode,
+        text: Option<String>,
+    ) -> oneshot::Receiver<Result<(), Error>> {
+        let (sender, receiver) = oneshot::channel();
+        let mut state = self.state();
+        if let Some(end) = self.end() {
+            let _ = sender.send(released(end));
+            return receiver;
+        }
+        match session.release(code, text) {
+            // A release under way will do, and so will an end whose event is on its way.
+            Ok(())
+            | Err(beep_core::UsageError::AlreadyClosing(_) | beep_core::UsageError::SessionEnded) =>
+            {
+                state.releasing.push(sender);
+            }
+            Err(error) => drop(sender.send(Err(error.into()))),
+        }
+        receiver
+    }
+
+    /// Waits for what came of a close.
+    pub(crate) async fn outcome(
+        &self,
+        outcome: oneshot::Receiver<Result<(), Error>>,
+    ) -> Result<(), Error> {
+        match tokio::time::timeout(self.close_limit, outcome).await {
+            Ok(outcome) => outcome.unwrap_or(Err(Error::Closing)),
+            Err(_) => Err(Error::NoAnswer),
+        }
+    }
+
+    /// No handle is left: releases the session, and ends it when that cannot be.
+    pub(crate) fn abandon(&self, session: &Session) {
+        self.state().is_abandoned = true;
+        // Before the greeting there is nobody who could agree.
+        if session.peer_greeting().is_none() || session.release(ReplyCode::SUCCESS, None).is_err() {
+            session.shutdown();
+        }
+    }
+
+    fn connection(&self, session: &Session) -> Option<Connection> {
+        let hold = self.hold.get().and_then(Weak::upgrade);
+        Some(Connection::new(session.clone(), self.me.upgrade()?, hold))
+    }
+
+    fn mailbox(&self, number: ChannelNumber) -> Option<Arc<Mailbox>> {
+        self.state().channels.get(&number).cloned()
+    }
+
+    fn open(
+        &self,
+        number: ChannelNumber,
+        profile: String,
+        content: Option<ProfileContent>,
+    ) -> Arc<Mailbox> {
+        let mailbox = Arc::new(Mailbox::new(number, profile, content));
+        self.state().channels.insert(number, mailbox.clone());
+        mailbox
+    }
+
+    fn started(&self, session: &Session, number: ChannelNumber, profile: ProfileOffer) {
+        let mailbox = self.open(number, profile.uri, profile.content);
+        let waiter = self.state().starting.remove(&number);
+        let Some(connection) = self.connection(session) else {
+            return;
+        };
+        // Nobody waits any more: the channel is dropped, and so closed.
+        let channel = Channel::new(connection, mailbox);
+        if let Some(waiter) = waiter {
+            let _ = waiter.send(Ok(channel));
+        }
+    }
+
+    fn start_requested(
+        &self,
+        session: &Session,
+        number: ChannelNumber,
+        offers: Vec<ProfileOffer>,
+        server_name: Option<String>,
+    ) {
+        let pending = PendingStart {
+            session: session.clone(),
+            number,
+            is_answered: false,
+        };
+        // The first one offered that is served here (RFC 3080 §2.3.1.2).
+        let found = offers.into_iter().enumerate().find_map(|(index, offer)| {
+            let profile = self.profiles.find(&offer.uri)?.clone();
+            Some((index, offer, profile))
+        });
+        let Some((index, offer, profile)) = found else {
+            pending.refuse(ErrorReply::new(
+                ReplyCode::TRANSACTION_FAILED,
+                "no such profile here",
+            ));
+            return;
+        };
+        let Some(connection) = self.connection(session) else {
+            return;
+        };
+        if !profile.decides_start() {
+            accept(connection, pending, &profile, index, offer.content, None);
+            return;
+        }
+        let start = IncomingStart {
+            connection: connection.clone(),
+            number,
+            uri: offer.uri,
+            content: offer.content.clone(),
+            server_name: server_name.or_else(|| session.server_name()),
+        };
+        tokio::spawn(async move {
+            match profile.decide_start(start).await {
+                Ok(answer) => accept(connection, pending, &profile, index, offer.content, answer),
+                Err(error) => pending.refuse(error),
+            }
+        });
+    }
+
+    fn close_requested(
+        &self,
+        session: &Session,
+        number: ChannelNumber,
+        code: ReplyCode,
+        text: Option<String>,
+    ) {
+        let pending = PendingClose {
+            session: session.clone(),
+            number,
+            is_answered: false,
+        };
+        let mailbox = self.mailbox(number);
+        let profile = mailbox.and_then(|mailbox| self.profiles.find(&mailbox.profile).cloned());
+        match profile.filter(|profile| profile.decides_close()) {
+            Some(profile) => {
+                let Some(connection) = self.connection(session) else {
+                    return;
+                };
+                let close = IncomingClose {
+                    connection,
+                    number,
+                    code,
+                    text,
+                };
+                tokio::spawn(async move { pending.answer(profile.decide_close(close).await) });
+            }
+            None => pending.answer(Ok(())),
+        }
+    }
+
+    fn close_failed(&self, session: &Session, number: ChannelNumber, why: &ChannelFailure) {
+        let error = || Error::failed(why.clone());
+        if !number.is_management() {
+            if let Some(mailbox) = self.mailbox(number) {
+                mailbox.close_failed(error);
+            }
+            return;
+        }
+        let (releasing, is_abandoned) = {
+            let mut state = self.state();
+            (std::mem::take(&mut state.releasing), state.is_abandoned)
+        };
+        for waiter in releasing {
+            let _ = waiter.send(Err(error()));
+        }
+        if is_abandoned {
+            session.shutdown();
+        }
+    }
+}
+
+impl Application for Router {
+    fn event(&self, session: &Session, event: Event) {
+        match event {
+            Event::GreetingReceived(_) => self.greeted.notify_waiters(),
+            Event::StartRequested {
+                number,
+                profiles,
+                server_name,
+            } => {
+                self.start_requested(session, number, profiles, server_name);
+            }
+            Event::Started { number, profile } => self.started(session, number, profile),
+            // The end follows at once, and says why.
+            Event::StartFailed {
+                why: ChannelFailure::SessionEnded,
+                ..
+            }
+            | Event::CloseFailed {
+                why: ChannelFailure::SessionEnded,
+                ..
+            } => {}
+            Event::StartFailed { number, why } => {
+                let waiter = self.state().starting.remove(&number);
+                if let Some(waiter) = waiter {
+                    let _ = waiter.send(Err(self.explain(Error::failed(why))));
+                }
+            }
+            Event::CloseRequested { number, code, text } => {
+                self.close_requested(session, number, code, text)
+            }
+            Event::ReleaseRequested { .. } => {
+                // It fails only when the session is over.
+                let _ = session.accept_close(ChannelNumber::MANAGEMENT);
+            }
+            Event::Closed { number, .. } => {
+                let mailbox = self.state().channels.remove(&number);
+                if let Some(mailbox) = mailbox {
+                    mailbox.closed(None);
+                }
+            }
+            Event::CloseFailed { number, why } => self.close_failed(session, number, &why),
+            Event::Message { channel, message } => match self.mailbox(channel) {
+                Some(mailbox) => mailbox.deliver(session, message),
+                None => session.consume(channel, message.content().len()),
+            },
+            event => tracing::debug!(session = session.id(), ?event, "event without a handler"),
+        }
+    }
+
+    fn ended(&self, _session: &Session, end: &Arc<End>) {
+        let (state, end) = {
+            let mut state = self.state();
+            let end = self.end.get_or_init(|| end.clone());
+            (std::mem::take(&mut *state), end)
+        };
+        let is_orderly = end.is_orderly();
+        let error = || Error::ended(end);
+        for mailbox in state.channels.into_values() {
+            mailbox.closed(if is_orderly { None } else { Some(&error) });
+        }
+        for waiter in state.starting.into_values() {
+            let _ = waiter.send(Err(error()));
+        }
+        for waiter in state.releasing {
+            let _ = waiter.send(released(end));
+        }
+        self.greeted.notify_waiters();
+        self.transmitted.notify_waiters();
+        self.ended.notify_waiters();
+        for callback in state.on_close {
+            callback(end);
+        }
+    }
+
+    fn transmitted(&self, _session: &Session) {
+        self.transmitted.notify_waiters();
+    }
+}
+
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Router")
+            .field("end", &self.end)
+            .finish_non_exhaustive()
+    }
+}
+
+fn released(end: &Arc<End>) -> Result<(), Error> {
+    if end.is_orderly() {
+        Ok(())
+    } else {
+        Err(Error::ended(end))
+    }
+}
+
+/// Agrees to a start of the peer and sets the profile's handler to work.
+fn accept(
+    connection: Connection,
+    mut pending: PendingStart,
+    profile: &Arc<Profile>,
+    index: usize,
+    content: Option<ProfileContent>,
+    answer: Option<ProfileContent>,
+) {
+    let number = pending.number;
+    // Ahead of the answer: the peer's messages may be here right behind it.
+    let mailbox = connection
+        .router()
+        .open(number, profile.uri().to_owned(), content);
+    match connection.session().accept_start(number, index, answer) {
+        Ok(()) => {
+            pending.is_answered = true;
+            let channel = Channel::new(connection, mailbox);
+            let profile = profile.clone();
+            tokio::spawn(async move { profile.serve(channel).await });
+        }
+        Err(error) => {
+            // The session is over, or the answer's content cannot be written; the latter is refused
+            // below.
+            tracing::warn!(session = connection.session().id(), channel = %number, %error, "start not accepted");
+            connection.router().state().channels.remove(&number);
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! From the engine to the queue of a Lua state: the application of every session that Lua uses.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::thread::{self, ThreadId};
+
+use beep_session::core::{Config, ErrorReply, Event, Greeting, ReplyCode};
+use beep_session::{Application, End, ListenerLimits, Session};
+
+use crate::inbox::{Inbox, Notice, StartNotice};
+use crate::keeper::KeeperHandle;
+
+/// What engine tasks need to know of a context.
+#[derive(Debug)]
+pub(crate) struct Served {
+    state: Mutex<ServedState>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct ServedState {
+    /// The profiles that are registered, in order, and whether a handler decides about their starts.
+    pub(crate) profiles: Vec<(String, bool)>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) listener_limits: ListenerLimits,
+    pub(crate) features: Option<String>,
+    pub(crate) localize: Option<String>,
+}
+
+impl Served {
+    pub(crate) fn new(config: Arc<Config>) -> Self {
+        Served {
+            state: Mutex::new(ServedState {
+                profiles: Vec::new(),
+                config,
+                listener_limits: ListenerLimits::default(),
+                features: None,
+                localize: None,
+            }),
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, ServedState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ServedState {
+    pub(crate) fn greeting(&self) -> Greeting {
+        Greeting {
+            profiles: self.profiles.iter().map(|(uri, _)| uri.clone()).collect(),
+            features: self.features.clone(),
+            localize: self.localize.clone(),
+        }
+    }
+}
+
+/// The application of one session.
+pub(crate) struct Bridge {
+    key: u64,
+    inbox: Arc<Inbox>,
+    served: Arc<Served>,
+    wake: Arc<WakePolicy>,
+}
+
+/// Whether a session that has work is told at once or with the next wait of Lua.
+pub(crate) struct WakePolicy {
+    /// The thread that owns the Lua state.
+    lua: ThreadId,
+    inbox: Arc<Inbox>,
+    keeper: KeeperHandle,
+}
+
+impl WakePolicy {
+    pub(crate) fn new(inbox: Arc<Inbox>, keeper: KeeperHandle) -> Self {
+        WakePolicy { lua: thread::current().id(), inbox, keeper }
+    }
+
+    fn wake(&self, driver: Waker) {
+        // Commands come from Lua's thread. Waking a task from outside of the runtime costs a system call, and Lua
+        // is about to enter the runtime anyway; if it computes on, the keeper is in charge.
+        if thread::current().id() != self.lua {
+            driver.wake();
+        } else if self.inbox.leave_driver(driver) {
+            self.keeper.work_was_left();
+        }
+    }
+}
+
+impl Bridge {
+    pub(crate) fn new(key: u64, inbox: Arc<Inbox>, served: Arc<Served>, wake: Arc<WakePolicy>) -> Arc<Self> {
+        Arc::new(Bridge { key, inbox, served, wake })
+    }
+
+    /// Takes the first offer that is registered (RFC 3080 §2.3.1.2). Without a handler that has to be asked the
+    /// start is answered here, so that a peer does not wait for a script that computes.
+    fn start_requested(&self, session: &Session, event: Event) {
+        let Event::StartRequested { number, profiles, server_name } = event else { return };
+        let found = {
+            let served = self.served.lock();
+            let by_uri: HashMap<&str, bool> =
+                served.profiles.iter().map(|(uri, asks)| (uri.as_str(), *asks)).collect();
+            profiles
+                .iter()
+                .enumerate()
+                .find_map(|(index, offer)| by_uri.get(offer.uri.as_str()).map(|asks| (index, *asks)))
+        };
+        let Some((index, asks)) = found else {
+            let error = ErrorReply::new(ReplyCode::TRANSACTION_FAILED, "profile not supported");
+            // The session may have ended since; then nobody waits for the answer.
+            let _ = session.refuse_start(number, error);
+            return;
+        };
+        if !asks && session.accept_start(number, index, None).is_err() {
+            return;
+        }
+        let Some(offer) = profiles.into_iter().nth(index) else { return };
+        self.inbox.push(Notice::Start(Box::new(StartNotice {
+            key: self.key,
+            number: number.value(),
+            profile: offer.uri,
+            content: offer.content,
+            server_name,
+            offer: asks.then_some(index),
+        })));
+    }
+}
+
+impl Application for Bridge {
+    fn event(&self, session: &Session, event: Event) {
+        match event {
+            Event::StartRequested { .. } => self.start_requested(session, event),
+            event => self.inbox.push(Notice::Event(self.key, event)),
+        }
+    }
+
+    fn ended(&self, _session: &Session, end: &Arc<End>) {
+        self.inbox.push(Notice::Ended(self.key, end.clone()));
+    }
+
+    fn wake(&self, driver: Waker) {
+        self.wake.wake(driver);
+    }
+}

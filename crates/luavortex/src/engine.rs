@@ -1,0 +1,227 @@
+//! The engine of one Lua state: the runtime, who drives it, and how Lua waits.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeSet, HashMap};
+use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::sleep_until;
+
+use crate::bridge::WakePolicy;
+use crate::inbox::Inbox;
+use crate::keeper::Keeper;
+
+/// Events that Lua handles in a row before the sockets get a look.
+const EVENTS_PER_TURN: u32 = 32;
+
+/// Inboxes of all Lua states of the process, for [`crate::interrupt`].
+static INBOXES: Mutex<Vec<Weak<Inbox>>> = Mutex::new(Vec::new());
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waited {
+    Events,
+    TimeIsUp,
+    Interrupted,
+}
+
+/// Everything below Lua that one Lua state has.
+pub(crate) struct Engine {
+    keeper: Keeper,
+    /// `None` only while the engine is dropped.
+    runtime: Option<Arc<Runtime>>,
+    pub(crate) inbox: Arc<Inbox>,
+    wake_policy: Arc<WakePolicy>,
+    timers: RefCell<Timers>,
+    since_turn: Cell<u32>,
+}
+
+#[derive(Debug, Default)]
+struct Timers {
+    due: BTreeSet<(Instant, u64)>,
+    by_id: HashMap<u64, Instant>,
+    last_id: u64,
+}
+
+impl Engine {
+    pub(crate) fn new() -> io::Result<Self> {
+        let runtime = Arc::new(Builder::new_current_thread().enable_io().enable_time().build()?);
+        let inbox = Arc::new(Inbox::default());
+        let keeper = Keeper::start(runtime.clone(), inbox.clone())?;
+        let mut inboxes = INBOXES.lock().unwrap_or_else(PoisonError::into_inner);
+        inboxes.retain(|inbox| inbox.strong_count() > 0);
+        inboxes.push(Arc::downgrade(&inbox));
+        let wake_policy = Arc::new(WakePolicy::new(inbox.clone(), keeper.handle()));
+        Ok(Engine {
+            keeper,
+            wake_policy,
+            runtime: Some(runtime),
+            inbox,
+            timers: RefCell::default(),
+            since_turn: Cell::new(0),
+        })
+    }
+
+    /// The runtime that sessions and listeners are spawned on.
+    pub(crate) fn runtime(&self) -> &Runtime {
+        match &self.runtime {
+            Some(runtime) => runtime,
+            // Only `drop` takes it, and nothing can borrow what is being dropped.
+            None => unreachable!("the engine is used after its end"),
+        }
+    }
+
+    /// How sessions of this Lua state tell that they have work.
+    pub(crate) fn wake_policy(&self) -> Arc<WakePolicy> {
+        self.wake_policy.clone()
+    }
+
+    /// Waits until Lua has something to do or `limit` is over; drives the sockets meanwhile.
+    pub(crate) fn wait(&self, limit: Option<Instant>) -> Waited {
+        self.inbox.set_waiting(true);
+        let waited = self.wait_here(limit);
+        self.inbox.set_waiting(false);
+        // An interrupt that came after the look at it stays for the next wait.
+        waited
+    }
+
+    fn wait_here(&self, limit: Option<Instant>) -> Waited {
+        self.since_turn.set(0);
+        if self.inbox.take_interrupt() {
+            return Waited::Interrupted;
+        }
+        if self.has_events() {
+            return Waited::Events;
+        }
+        let next_timer = self.timers.borrow().next();
+        let until = match (limit, next_timer) {
+            (Some(limit), Some(timer)) => Some(limit.min(timer)),
+            (limit, timer) => limit.or(timer),
+        };
+        self.keeper.lua_waits();
+        self.runtime().block_on(async {
+            let mut timer = pin!(until.map(|until| sleep_until(until.into())));
+            poll_fn(|cx| {
+                self.inbox.wake_drivers();
+                if self.inbox.has_events_or_register(cx.waker()) || self.inbox.is_interrupted() {
+                    return Poll::Ready(());
+                }
+                match timer.as_mut().as_pin_mut() {
+                    Some(timer) => timer.poll(cx),
+                    None => Poll::Pending,
+                }
+            })
+            .await;
+        });
+        self.keeper.lua_computes();
+        if self.inbox.take_interrupt() {
+            Waited::Interrupted
+        } else if self.has_events() {
+            Waited::Events
+        } else {
+            Waited::TimeIsUp
+        }
+    }
+
+    /// Gives the sockets a look without waiting, unless the keeper looks after them anyway.
+    pub(crate) fn turn(&self) {
+        self.since_turn.set(0);
+        if self.keeper.is_in_charge() {
+            return;
+        }
+        self.keeper.lua_waits();
+        self.runtime().block_on(async {
+            self.inbox.wake_drivers();
+            // The first lets the sessions that were woken run, the second looks at the sockets.
+            tokio::task::yield_now().await;
+            tokio::task::yield_now().await;
+        });
+        self.keeper.lua_computes();
+    }
+
+    /// Called for each event that Lua handles: now and then the sockets get a look in between.
+    pub(crate) fn event_was_taken(&self) {
+        let taken = self.since_turn.get() + 1;
+        self.since_turn.set(taken);
+        if taken >= EVENTS_PER_TURN {
+            self.turn();
+        }
+    }
+
+    /// Whether Lua has something to do: a notice, a coroutine that can go on, a timer that is due.
+    pub(crate) fn has_events(&self) -> bool {
+        self.inbox.has_events() || self.timers.borrow().next().is_some_and(|due| due <= Instant::now())
+    }
+
+    /// Sets a timer and returns its number.
+    pub(crate) fn add_timer(&self, after: Duration) -> u64 {
+        let mut timers = self.timers.borrow_mut();
+        timers.last_id += 1;
+        let id = timers.last_id;
+        let due = Instant::now() + after;
+        timers.due.insert((due, id));
+        timers.by_id.insert(id, due);
+        if timers.next() == Some(due) {
+            self.keeper.set_next_timer(Some(due));
+        }
+        id
+    }
+
+    /// Takes a timer back.
+    pub(crate) fn cancel_timer(&self, id: u64) {
+        let mut timers = self.timers.borrow_mut();
+        if let Some(due) = timers.by_id.remove(&id) {
+            timers.due.remove(&(due, id));
+            self.keeper.set_next_timer(timers.next());
+        }
+    }
+
+    /// Takes a timer that is due.
+    pub(crate) fn take_due_timer(&self) -> Option<u64> {
+        let mut timers = self.timers.borrow_mut();
+        let (due, id) = *timers.due.first()?;
+        if due > Instant::now() {
+            return None;
+        }
+        timers.due.pop_first();
+        timers.by_id.remove(&id);
+        self.keeper.set_next_timer(timers.next());
+        Some(id)
+    }
+
+}
+
+impl Timers {
+    fn next(&self) -> Option<Instant> {
+        self.due.first().map(|(due, _)| *due)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.turn();
+        self.keeper.stop();
+        // Threads that still resolve names are not waited for: the library is linked so that it is never unloaded.
+        if let Some(runtime) = self.runtime.take().and_then(Arc::into_inner) {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Interrupts every Lua state of the process that waits. True when one did.
+pub(crate) fn interrupt() -> bool {
+    let inboxes: Vec<_> = {
+        let inboxes = INBOXES.lock().unwrap_or_else(PoisonError::into_inner);
+        inboxes.iter().filter_map(Weak::upgrade).collect()
+    };
+    let mut interrupted = false;
+    for inbox in inboxes {
+        interrupted |= inbox.interrupt();
+    }
+    interrupted
+}

@@ -1,0 +1,229 @@
+//! From what the engine reports to what the scheduler dispatches.
+//!
+//! `next` gives the scheduler one event as plain values: a kind and what its handlers need. The kinds are named in
+//! `lua/dispatch.lua`.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use beep_session::core::{
+    ChannelFailure, ChannelNumber, Encoding, Event, Message, MessageKind, ProfileContent, ProfileOffer,
+};
+use beep_session::{Addresses, ConnectError, End, Session};
+use mlua::{IntoLuaMulti, Lua, MultiValue, Table, Value};
+
+use crate::channel::ChannelState;
+use crate::connection::ConnectionState;
+
+use crate::frame::Frame;
+use crate::inbox::{Notice, StartNotice};
+use crate::state::State;
+use crate::status;
+use crate::vortex::{ENCODING_BASE64, ENCODING_NONE};
+
+/// What the scheduler is told; the number goes to Lua.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// Something happened that no handler has to know.
+    Nothing = 0,
+    Connected = 1,
+    ConnectFailed = 2,
+    Accepted = 3,
+    Start = 4,
+    Started = 5,
+    StartFailed = 6,
+    CloseRequested = 7,
+    Closed = 8,
+    CloseFailed = 9,
+    Frame = 10,
+    Ended = 11,
+    Timer = 12,
+    Signal = 13,
+    ReleaseFailed = 14,
+}
+
+type Told = mlua::Result<MultiValue>;
+
+fn tell(lua: &Lua, kind: Kind, values: impl IntoLuaMulti) -> Told {
+    let mut values = values.into_lua_multi(lua)?;
+    values.push_front(Value::Integer(kind as i64));
+    Ok(values)
+}
+
+fn encoding_number(encoding: Encoding) -> i64 {
+    match encoding {
+        Encoding::None => ENCODING_NONE,
+        Encoding::Base64 => ENCODING_BASE64,
+    }
+}
+
+fn content_values(content: Option<ProfileContent>) -> (Option<String>, Option<i64>) {
+    match content {
+        Some(content) => (Some(content.text), Some(encoding_number(content.encoding))),
+        None => (None, None),
+    }
+}
+
+fn failure_values(why: &ChannelFailure) -> (i64, String) {
+    match why {
+        ChannelFailure::Refused(error) => (error.code.value().into(), error.text.clone()),
+        ChannelFailure::TimedOut => (status::CONNECTION_TIMEOUT, "no answer in time".into()),
+        ChannelFailure::SessionEnded => (status::PEER_LEFT, "the connection ended before the answer".into()),
+        other => (status::ERROR, other.to_string()),
+    }
+}
+
+fn connected(lua: &Lua, state: &State, key: u64, result: Result<Session, ConnectError>) -> Told {
+    let Some(connection) = state.connection(key) else { return tell(lua, Kind::Nothing, ()) };
+    match result {
+        Ok(session) => {
+            // The greeting, or the end, is still to come.
+            connection.set_session(session);
+            tell(lua, Kind::Nothing, ())
+        }
+        Err(error) => {
+            connection.fail(status::of_connect_error(&error), error.to_string());
+            tell(lua, Kind::ConnectFailed, key)
+        }
+    }
+}
+
+fn accepted(lua: &Lua, state: &State, listener: u64, key: u64, session: Session, addresses: Addresses) -> Told {
+    let Some(listener) = state.connection(listener).filter(|listener| !listener.ctx.has_exited()) else {
+        // The listener was shut down in the meantime; sessions that are there already would live on.
+        session.shutdown();
+        return tell(lua, Kind::Nothing, ());
+    };
+    let ctx = listener.ctx.clone();
+    let ctx_key = ctx.key;
+    let connection = Rc::new(ConnectionState::accepted(ctx, key, session, addresses));
+    state.connections.borrow_mut().insert(key, connection);
+    tell(lua, Kind::Accepted, (key, ctx_key))
+}
+
+fn start(lua: &Lua, state: &State, notice: StartNotice) -> Told {
+    let StartNotice { key, number, profile, content, server_name, offer } = notice;
+    let Some(connection) = state.connection(key) else { return tell(lua, Kind::Nothing, ()) };
+    let Some(number) = ChannelNumber::new(number) else { return tell(lua, Kind::Nothing, ()) };
+    let uid = state.new_number();
+    connection.add_channel(ChannelState::new(uid, &connection, number, profile.clone(), true));
+    *connection.asked_server_name.borrow_mut() = if offer.is_some() { server_name } else { None };
+    let (text, encoding) = content_values(content);
+    tell(lua, Kind::Start, (key, uid, number.value(), profile, offer, text, encoding))
+}
+
+fn started(lua: &Lua, state: &State, key: u64, number: ChannelNumber, profile: ProfileOffer) -> Told {
+    let channel = state.connection(key).and_then(|connection| connection.channel(number.value()));
+    let Some(channel) = channel else { return tell(lua, Kind::Nothing, ()) };
+    channel.is_known.set(true);
+    // Content of the answer is handed over as if it were a reply to a message 0.
+    let content = profile.content.map(|content| {
+        let message = Message::riding(&content.text);
+        Frame::without_window(state.new_number(), message)
+    });
+    tell(lua, Kind::Started, (key, channel.uid, number.value(), content))
+}
+
+fn message(lua: &Lua, state: &State, key: u64, number: ChannelNumber, message: Message) -> Told {
+    let Some(connection) = state.connection(key) else { return tell(lua, Kind::Nothing, ()) };
+    let (Some(channel), Some(session)) = (connection.channel(number.value()), connection.session()) else {
+        return tell(lua, Kind::Nothing, ());
+    };
+    let (is_msg, is_last, msgno) = (
+        message.kind == MessageKind::Msg,
+        !message.more && message.kind != MessageKind::Ans,
+        message.msgno.value(),
+    );
+    let frame = Frame::new(state.new_number(), message, session, number);
+    tell(lua, Kind::Frame, (channel.uid, frame, is_msg, is_last, msgno))
+}
+
+fn channel_failed(lua: &Lua, state: &State, kind: Kind, key: u64, number: ChannelNumber, why: &ChannelFailure) -> Told {
+    let Some(connection) = state.connection(key) else { return tell(lua, Kind::Nothing, ()) };
+    let (code, text) = failure_values(why);
+    connection.stack_error(code, &text);
+    if number.is_management() {
+        return tell(lua, Kind::ReleaseFailed, (key, code, text));
+    }
+    let Some(channel) = connection.channel(number.value()) else { return tell(lua, Kind::Nothing, ()) };
+    if matches!(kind, Kind::StartFailed) {
+        connection.remove_channel(channel.uid);
+    }
+    tell(lua, kind, (key, channel.uid, code, text))
+}
+
+fn session_event(lua: &Lua, state: &State, key: u64, event: Event) -> Told {
+    match event {
+        Event::GreetingReceived(_) => tell(lua, Kind::Connected, key),
+        Event::Started { number, profile } => started(lua, state, key, number, profile),
+        Event::StartFailed { number, why } => channel_failed(lua, state, Kind::StartFailed, key, number, &why),
+        Event::CloseFailed { number, why } => channel_failed(lua, state, Kind::CloseFailed, key, number, &why),
+        Event::CloseRequested { number, .. } => {
+            let channel = state.connection(key).and_then(|connection| connection.channel(number.value()));
+            match channel {
+                Some(channel) => tell(lua, Kind::CloseRequested, (key, channel.uid, number.value())),
+                None => tell(lua, Kind::Nothing, ()),
+            }
+        }
+        Event::ReleaseRequested { .. } => {
+            if let Some(session) = state.connection(key).and_then(|connection| connection.session()) {
+                // The session may have ended since; then nobody waits for the answer.
+                let _ = session.accept_close(ChannelNumber::MANAGEMENT);
+            }
+            tell(lua, Kind::Nothing, ())
+        }
+        Event::Closed { number, .. } => {
+            let Some(connection) = state.connection(key) else { return tell(lua, Kind::Nothing, ()) };
+            let Some(channel) = connection.channel(number.value()) else { return tell(lua, Kind::Nothing, ()) };
+            connection.remove_channel(channel.uid);
+            tell(lua, Kind::Closed, (key, channel.uid))
+        }
+        Event::Message { channel, message: content } => message(lua, state, key, channel, content),
+        // `Ended` comes as a notice of its own; others are not for scripts.
+        _ => tell(lua, Kind::Nothing, ()),
+    }
+}
+
+fn ended(lua: &Lua, state: &State, key: u64, end: Option<&Arc<End>>) -> Told {
+    let Some(connection) = state.connection(key) else { return tell(lua, Kind::Nothing, ()) };
+    let (code, text) = match end {
+        Some(end) => (status::of_end(end), end.to_string()),
+        None => (status::FORCED_CLOSE, "the listener was shut down".into()),
+    };
+    for channel in connection.channels.take() {
+        channel.is_gone.set(true);
+    }
+    if code != status::CLOSE_CALLED && code != status::FORCED_CLOSE {
+        connection.stack_error(code, &text);
+    }
+    tell(lua, Kind::Ended, (key, code, text))
+}
+
+/// The next event for the scheduler, or nothing.
+fn next(lua: &Lua) -> Told {
+    let state = State::of(lua);
+    let Some(engine) = state.running_engine() else { return Ok(MultiValue::new()) };
+    if let Some(timer) = engine.take_due_timer() {
+        return tell(lua, Kind::Timer, timer);
+    }
+    let Some(notice) = engine.inbox.pop() else { return Ok(MultiValue::new()) };
+    engine.event_was_taken();
+    match notice {
+        Notice::Event(key, event) => session_event(lua, &state, key, event),
+        Notice::Start(notice) => start(lua, &state, *notice),
+        Notice::Connected { key, result } => connected(lua, &state, key, result),
+        Notice::Accepted { listener, key, session, addresses } => {
+            accepted(lua, &state, listener, key, session, addresses)
+        }
+        Notice::Ended(key, end) => ended(lua, &state, key, Some(&end)),
+        Notice::ListenerClosed(key) => ended(lua, &state, key, None),
+        // The timer itself is taken above, with the next call.
+        Notice::TimersDue => tell(lua, Kind::Nothing, ()),
+        Notice::Signal => tell(lua, Kind::Signal, ()),
+    }
+}
+
+pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
+    primitives.raw_set("next", lua.create_function(|lua, ()| next(lua))?)?;
+    Ok(())
+}

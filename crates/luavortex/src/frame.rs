@@ -1,0 +1,105 @@
+//! `vortex.frame`: a message, or a part of one, as it was received.
+
+use std::cell::Cell;
+
+use beep_session::Session;
+use beep_session::core::{ChannelNumber, Message, MessageKind};
+use mlua::{Lua, MetaMethod, Table, UserData, UserDataMethods, UserDataRegistry, Value};
+
+use crate::convert::{self, At};
+use crate::export::{Failure, export};
+use crate::meta;
+
+/// The userdata. Stays readable after everything else is gone.
+pub(crate) struct Frame {
+    id: u64,
+    message: Message,
+    /// Where the window has to be given back, until it was.
+    held: Cell<Option<Held>>,
+}
+
+/// What a frame keeps from its sender while nobody is done with it.
+struct Held {
+    session: Session,
+    channel: ChannelNumber,
+}
+
+impl Frame {
+    pub(crate) fn new(id: u64, message: Message, session: Session, channel: ChannelNumber) -> Self {
+        Frame { id, message, held: Cell::new(Some(Held { session, channel })) }
+    }
+
+    /// A frame that came in no window: content that rode in the answer to a start.
+    pub(crate) fn without_window(id: u64, message: Message) -> Self {
+        Frame { id, message, held: Cell::new(None) }
+    }
+
+    /// The script is done with the frame: the peer may send as much again.
+    fn consume(&self) {
+        if let Some(held) = self.held.take() {
+            held.session.consume(held.channel, self.message.content().len());
+        }
+    }
+}
+
+impl Drop for Frame {
+    fn drop(&mut self) {
+        self.consume();
+    }
+}
+
+impl UserData for Frame {
+    fn register(registry: &mut UserDataRegistry<Self>) {
+        meta::add(registry, "frame");
+        registry.add_meta_method(MetaMethod::ToString, |_, this, ()| {
+            Ok(format!("vortex.frame {:p}", std::ptr::from_ref(&this.message)))
+        });
+    }
+}
+
+fn keyword(kind: MessageKind) -> &'static str {
+    kind.keyword()
+}
+
+/// What `frame.NAME` reads.
+fn attribute(lua: &Lua, object: &Value, name: &str) -> Result<Value, Failure> {
+    let frame = convert::object::<Frame>(object, "frame", At("__index", 1, "frame"))?;
+    let message = &frame.message;
+    let octets = |octets: &[u8]| lua.create_string(octets).map_or(Value::Nil, Value::String);
+    let number = |number: usize| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
+    Ok(match name {
+        "type" => octets(keyword(message.kind).as_bytes()),
+        "msgno" | "msg_no" => Value::Integer(message.msgno.value().into()),
+        "seqno" | "seq_no" => Value::Integer(message.seqno.value().into()),
+        "ansno" | "ans_no" => Value::Integer(message.ansno.map_or(0, |ansno| ansno.value().into())),
+        "more_flag" => Value::Boolean(message.more),
+        "payload" => octets(&message.payload()),
+        "payload_size" => number(message.payload().len()),
+        "content" => octets(message.content()),
+        "content_size" => number(message.content().len()),
+        "content_type" => message.content_type().map_or(Value::Nil, |kind| octets(kind.as_bytes())),
+        "id" => Value::Integer(i64::try_from(frame.id).unwrap_or(i64::MAX)),
+        "ref_count" => Value::Integer(1),
+        _ => Value::Nil,
+    })
+}
+
+pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
+    export(lua, primitives, "frame_attribute", |lua, (object, name): (Value, Value)| {
+        match name.as_string().and_then(|name| name.to_str().ok()) {
+            Some(name) => attribute(lua, &object, &name),
+            None => Ok(Value::Nil),
+        }
+    })?;
+    export(lua, primitives, "frame_header", |lua, (object, name): (Value, Value)| {
+        let frame = convert::object::<Frame>(&object, "frame", At("header", 1, "frame"))?;
+        let name = convert::text(lua, &name, At("header", 2, "name"))?;
+        let header = frame.message.header(&name);
+        Ok(header.and_then(|value| lua.create_string(&value).ok()))
+    })?;
+    // The handler of the frame is done, or there is none.
+    export(lua, primitives, "consume_frame", |_, object: Value| {
+        convert::object::<Frame>(&object, "frame", At("consume", 1, "frame"))?.consume();
+        Ok(())
+    })
+}

@@ -1,0 +1,529 @@
+-- vortex.channel: messages, requests, starts and closes.
+local raw, lib = ...
+
+local error, ipairs, pairs, setmetatable, next, type = error, ipairs, pairs, setmetatable, next, type
+local scheduler, checked = lib.scheduler, lib.checked
+local run, run_later, complete, await = scheduler.run, scheduler.run_later, scheduler.complete, scheduler.await
+local dispatch = scheduler.dispatch
+local sessions, contexts = lib.sessions, lib.contexts
+local connection = lib.connection
+
+-- What the Lua side keeps for each channel, by uid: handlers and what waits for answers.
+local channels = {}
+lib.channels = channels
+-- The userdata of each channel that is referenced, by uid.
+local objects = setmetatable ({}, { __mode = "v" })
+
+local class = lib.class ("channel", raw.channel_attribute)
+local channel = class.methods
+lib.channel = channel
+
+local function new_channel (session, uid, number, profile)
+  local record = { uid = uid, session = session, number = number, profile = profile }
+  channels[uid] = record
+  session.channels[uid] = record
+  return record
+end
+
+local function object_of (record)
+  local object = objects[record.uid]
+  if not object then
+    local _
+    _, object = raw.wrap_channel (record.session.key, record.uid)
+    objects[record.uid] = object
+  end
+  return object
+end
+lib.channel_object = object_of
+
+-- The record of the channel that a script's call is about, or nil when the channel is closed.
+local function record_of (object, name, level)
+  local _, uid, is_usable = checked (level or 3, raw.channel_uid (object, name))
+  return is_usable and channels[uid] or nil, uid
+end
+
+-- ---------------------------------------------------------------------------------------------------------------
+-- Frames
+
+-- The handler of the frame has ended: its octets may come again, and the next frame may be handed over.
+local function frame_done (frame)
+  raw.consume_frame (frame)
+end
+
+local hand_over
+
+local function serialized_done (entry)
+  raw.consume_frame (entry.frame)
+  local record = entry.record
+  record.is_busy = false
+  local held = record.held
+  if held then
+    local following = held[held.first]
+    held[held.first] = nil
+    held.first = held.first + 1
+    if held.first > held.last then
+      record.held = nil
+    end
+    hand_over (record, following)
+  end
+end
+
+-- Runs the frame handler of a channel: its own, or the one of the profile.
+hand_over = function (record, frame)
+  local handler, data = record.frame, record.frame_data
+  local session = record.session
+  if not handler and not record.no_handler then
+    local ctx = contexts[session.ctx_key]
+    local profile = ctx and ctx.profiles[record.profile]
+    if profile then
+      handler, data = profile.frame, profile.frame_data
+    end
+  end
+  if not handler then
+    raw.consume_frame (frame)
+    return
+  end
+  local finish, context = frame_done, frame
+  if record.is_serialized then
+    if record.is_busy then
+      local held = record.held
+      if not held then
+        held = { first = 1, last = 0 }
+        record.held = held
+      end
+      held.last = held.last + 1
+      held[held.last] = frame
+      return
+    end
+    record.is_busy = true
+    finish, context = serialized_done, { frame = frame, record = record }
+  end
+  run ("frame received", finish, context, handler, lib.connection_object (session.key), object_of (record), frame, data)
+end
+
+-- A frame that somebody asked for with `request` or `answers`. `is_last`: it ends the reply.
+local function answer (record, waiting, msgno, frame, is_last)
+  if is_last then
+    record.requests[msgno] = nil
+  end
+  raw.consume_frame (frame)
+  if waiting.queue then
+    lib.stream_push (waiting, frame, is_last)
+  else
+    complete (waiting, frame)
+  end
+end
+
+dispatch[10] = function (uid, frame, is_msg, is_last, msgno)
+  local record = channels[uid]
+  if not record then
+    raw.consume_frame (frame)
+    return
+  end
+  if not is_msg and record.requests then
+    local waiting = record.requests[msgno]
+    if waiting then
+      return answer (record, waiting, msgno, frame, is_last)
+    end
+  end
+  hand_over (record, frame)
+end
+
+-- nil removes the handler; the profile's takes its place again.
+function channel.set_frame_received (object, handler, data)
+  local record = record_of (object, "set_frame_received")
+  lib.check_handler (handler, 2, "set_frame_received", 2, "handler")
+  if record then
+    record.frame, record.frame_data = handler, data
+  end
+end
+
+local function set_serialize (object, flag, level)
+  local record = record_of (object, "set_serialize")
+  if type (flag) ~= "boolean" then
+    error (raw.complaint (flag, "set_serialize", 2, "serialize", "boolean"), level + 1)
+  end
+  if record then
+    record.is_serialized = flag
+    -- What was held back while it was on is not forgotten.
+    local held = not flag and record.held
+    if held then
+      record.held = nil
+      for index = held.first, held.last do
+        hand_over (record, held[index])
+      end
+    end
+  end
+end
+
+function channel.set_serialize (object, flag)
+  set_serialize (object, flag, 2)
+end
+
+function class.setters.set_serialize (object, flag)
+  set_serialize (object, flag, 3)
+end
+
+function class.setters.automatic_mime (object, flag)
+  checked (3, raw.set_automatic_mime (object, flag))
+end
+
+channel.send_msg = lib.call (raw.send_msg)
+channel.send_rpy = lib.try (raw.send_rpy)
+channel.send_err = lib.try (raw.send_err)
+channel.send_ans = lib.try (raw.send_ans)
+channel.finalize_ans = lib.try (raw.finalize_ans)
+channel.set_complete_flag = lib.call (raw.set_complete_flag)
+channel.pending = lib.call (raw.pending)
+
+-- ---------------------------------------------------------------------------------------------------------------
+-- Requests
+
+local NOT_OPEN = "the channel is closed"
+
+-- Sends a MSG whose reply goes to `waiting`. Returns the message number, or nil, message, code.
+local function ask (object, content, name, waiting)
+  local record = record_of (object, name, 4)
+  local ok, msgno, code = raw.send_msg (object, content)
+  if ok == nil then
+    error ((lib.gsub (msgno, "'send_msg'", "'" .. name .. "'")), 3)
+  end
+  if not ok then
+    return nil, msgno, code
+  end
+  if not record then
+    return nil, NOT_OPEN, 13
+  end
+  local requests = record.requests
+  if not requests then
+    requests = {}
+    record.requests = requests
+  end
+  requests[msgno] = waiting
+  return msgno, nil, nil, record
+end
+
+-- How long to wait: `us`, or what the context allows for replies.
+local function limit_of (us, object, name)
+  local record = record_of (object, name, 4)
+  if us ~= nil then
+    local _, limit = checked (3, raw.microseconds (us, name, 3))
+    return limit
+  end
+  return lib.reply_timeout (record and record.session.ctx_key)
+end
+
+-- Sends a MSG and waits for its reply: a frame (RPY or ERR), or nil, message, code.
+function channel.request (object, content, us)
+  local limit = limit_of (us, object, "request")
+  local operation = {}
+  local msgno, message, code, record = ask (object, content, "request", operation)
+  if not msgno then
+    return nil, message, code
+  end
+  -- The reply that comes too late is for nobody.
+  scheduler.limit (operation, limit, nil, "no reply in time", 9)
+  local frame, why, number = await (operation)
+  if frame then
+    return frame
+  end
+  return nil, why, number
+end
+
+-- The frames of one reply, for `answers`.
+function lib.stream_push (stream, frame, is_last)
+  local queue = stream.queue
+  if not is_last or lib.frame_type (frame) ~= "NUL" then
+    queue.last = queue.last + 1
+    queue[queue.last] = frame
+  end
+  if is_last then
+    stream.is_over = true
+  end
+  if stream.waiter then
+    complete (stream.waiter)
+  end
+end
+
+-- Sends a MSG and returns an iterator over the answers to it, one ANS frame after the other. A reply that is no
+-- series comes as the one frame it is. The iterator ends with nil, message, code when no answer came in time.
+function channel.answers (object, content, us)
+  local limit = limit_of (us, object, "answers")
+  local stream = { queue = { first = 1, last = 0 } }
+  local msgno, message, code = ask (object, content, "answers", stream)
+  if not msgno then
+    return nil, message, code
+  end
+  return function ()
+    local queue = stream.queue
+    while queue.first > queue.last do
+      if stream.is_over then
+        return nil, stream.problem, stream.code
+      end
+      local operation = {}
+      stream.waiter = operation
+      scheduler.limit (operation, limit, nil, "no answer in time", 9)
+      local _, why, number = await (operation)
+      stream.waiter = nil
+      if why then
+        stream.is_over = true
+        return nil, why, number
+      end
+    end
+    local frame = queue[queue.first]
+    queue[queue.first] = nil
+    queue.first = queue.first + 1
+    return frame
+  end
+end
+
+-- ---------------------------------------------------------------------------------------------------------------
+-- Start
+
+-- Everybody who waits for something of the channel is told that nothing will come.
+function lib.channel_gone (record, message, code)
+  channels[record.uid] = nil
+  record.session.channels[record.uid] = nil
+  record.is_gone = true
+  local opening = record.opening
+  if opening then
+    record.opening = nil
+    if record.on_channel then
+      run_later ("on channel", nil, nil, record.on_channel, -1, nil,
+        lib.connection_object (record.session.key), record.on_channel_data)
+    else
+      complete (opening, nil, message, code)
+    end
+  end
+  if record.closing then
+    complete (record.closing, true)
+  end
+  for _, waiting in pairs (record.requests or {}) do
+    if waiting.queue then
+      waiting.is_over, waiting.problem, waiting.code = true, message, code
+      if waiting.waiter then
+        complete (waiting.waiter)
+      end
+    else
+      complete (waiting, nil, message, code)
+    end
+  end
+  record.requests = nil
+end
+
+function connection.open_channel (object, number, profile, frame, frame_data, on_channel, on_channel_data, on_close,
+                                  on_close_data, encoding, content)
+  lib.check_handler (frame, 2, "open_channel", 4, "frame_received")
+  lib.check_handler (on_channel, 2, "open_channel", 6, "on_channel")
+  lib.check_handler (on_close, 2, "open_channel", 8, "on_close")
+  local session, key = lib.session_of (object, "open_channel")
+  local ok, uid, code = checked (2, raw.start (object, number, profile, encoding, content))
+  if not ok then
+    raw.stack_error (key, code, uid)
+    if on_channel then
+      run_later ("on channel", nil, nil, on_channel, -1, nil, object, on_channel_data)
+      return nil
+    end
+    return nil, uid, code
+  end
+  local record = new_channel (session, uid, nil, profile)
+  record.frame, record.frame_data = frame, frame_data
+  record.close, record.close_data = on_close, on_close_data
+  local operation = {}
+  record.opening = operation
+  if on_channel then
+    record.on_channel, record.on_channel_data = on_channel, on_channel_data
+    return nil
+  end
+  local opened, message, reason = await (operation)
+  if opened then
+    return opened
+  end
+  return nil, message, reason
+end
+
+-- The peer took the start. `content`: a frame with what rode in its answer.
+dispatch[5] = function (key, uid, number, content)
+  local record = channels[uid]
+  if not record then
+    return
+  end
+  record.number = number
+  local opening = record.opening
+  record.opening = nil
+  local object = object_of (record)
+  if record.on_channel then
+    run ("on channel", nil, nil, record.on_channel, number, object, lib.connection_object (key), record.on_channel_data)
+  elseif opening then
+    complete (opening, object)
+  end
+  if content then
+    hand_over (record, content)
+  end
+end
+
+-- The peer refused the start, or did not answer.
+dispatch[6] = function (_, uid, code, text)
+  local record = channels[uid]
+  if record then
+    lib.channel_gone (record, text, code)
+  end
+end
+
+-- What a start handler returned: true and content accept, everything else refuses.
+local function start_decided (record, ok, accepts, second, third)
+  if record.is_gone then
+    return
+  end
+  local accept = ok and accepts and true or false
+  if not ok then
+    second, third = nil, nil
+  end
+  local status = raw.answer_start (record.session.key, record.uid, record.offer, accept, second, third)
+  if accept and not status then
+    -- Content that cannot be sent; the answer is still owed.
+    raw.answer_start (record.session.key, record.uid, record.offer, false, nil, nil)
+    accept = false
+  end
+  if not accept then
+    lib.channel_gone (record, "the start was refused", 421)
+  end
+end
+
+-- The peer starts a channel. Without `offer` the engine has accepted it.
+dispatch[4] = function (key, uid, number, profile, offer, content, encoding)
+  local session = sessions[key]
+  if not session then
+    return
+  end
+  local record = new_channel (session, uid, number, profile)
+  if not offer then
+    return
+  end
+  record.offer = offer
+  local ctx = contexts[session.ctx_key]
+  local registered = ctx and ctx.profiles[profile]
+  if registered and registered.start then
+    run ("channel start", start_decided, record, registered.start, number, lib.connection_object (key),
+      registered.start_data, content, encoding)
+  else
+    start_decided (record, registered ~= nil, true)
+  end
+end
+
+-- ---------------------------------------------------------------------------------------------------------------
+-- Close
+
+-- Asks the peer to close; the operation completes with true, or with false, message, code.
+function lib.close_channel (record)
+  if record.closing then
+    return record.closing
+  end
+  local operation = {}
+  if record.is_gone then
+    complete (operation, true)
+    return operation
+  end
+  if record.opening then
+    -- Nothing to close yet; its start is answered to nobody.
+    complete (operation, true)
+    return operation
+  end
+  local ok, message, code = raw.close_channel (record.session.key, record.uid)
+  if ok then
+    record.closing = operation
+  else
+    complete (operation, false, message, code)
+  end
+  return operation
+end
+
+-- True, or false, message, code. A channel that its peer closed, or that went with its connection, is closed.
+local function close (object)
+  local _, uid, is_usable, _, is_emptied = checked (4, raw.channel_uid (object, "close"))
+  if is_emptied then
+    return false, NOT_OPEN, 13
+  end
+  local record = is_usable and channels[uid]
+  if record then
+    local done, message, code = await (lib.close_channel (record))
+    if not done then
+      return false, message, code
+    end
+  end
+  raw.empty_channel (object)
+  return true
+end
+
+function channel.close (object)
+  local done, message, code = close (object)
+  if done then
+    return true
+  end
+  return false, message, code
+end
+raw.leave_metamethod ("channel", "__close", function (object)
+  close (object)
+end)
+
+dispatch[8] = function (_, uid)
+  local record = channels[uid]
+  if record then
+    lib.channel_gone (record, NOT_OPEN, 13)
+  end
+end
+
+-- The peer refused the close, or did not answer: the channel can be used on.
+dispatch[9] = function (_, uid, code, text)
+  local record = channels[uid]
+  local closing = record and record.closing
+  if closing then
+    record.closing = nil
+    complete (closing, false, text, code)
+  end
+end
+
+local function close_decided (record, ok, accepts)
+  if not record.is_gone then
+    raw.answer_close (record.session.key, record.uid, ok and accepts ~= false)
+  end
+end
+
+-- The peer wants to close the channel: the channel's own handler is asked, or the one of its profile.
+dispatch[7] = function (key, uid, number)
+  local record = channels[uid]
+  if not record then
+    raw.answer_close (key, uid, true)
+    return
+  end
+  local handler, data = record.close, record.close_data
+  if not handler then
+    local ctx = contexts[record.session.ctx_key]
+    local profile = ctx and ctx.profiles[record.profile]
+    if profile then
+      handler, data = profile.close, profile.close_data
+    end
+  end
+  if handler then
+    run ("channel close", close_decided, record, handler, number, lib.connection_object (key), data)
+  else
+    close_decided (record, true, true)
+  end
+end
+
+-- nil removes the handler; the profile's takes its place again.
+function channel.on_close_request (object, handler, data)
+  local record = record_of (object, "on_close_request")
+  lib.check_handler (handler, 2, "on_close_request", 2, "handler")
+  if record then
+    record.close, record.close_data = handler, data
+  end
+end
+
+function class.getters.conn (object)
+  local _, wrapped, key = raw.channel_connection (object)
+  if sessions[key] then
+    return lib.connection_object (key)
+  end
+  return wrapped
+end

@@ -1,0 +1,398 @@
+-- The scheduler: runs handlers as coroutines, and lets blocking calls wait.
+--
+-- A handler runs in a coroutine of its own. A blocking call suspends that coroutine until its operation is
+-- complete; the main script, and code that no Lua can suspend (a user's coroutine, a table.sort callback, anything
+-- inside pcall on Lua 5.1), runs the scheduler in place instead, one level deeper.
+--
+-- An operation is a table: `done`, its results at 1 to 3, and `co`, the coroutine that waits for it.
+local raw, lib = ...
+
+local create, resume, yield, running = coroutine.create, coroutine.resume, coroutine.yield, coroutine.running
+local getinfo, traceback = debug.getinfo, debug.traceback
+local error, next, pcall, setmetatable, tostring, type = error, next, pcall, setmetatable, tostring, type
+local xpcall = xpcall
+local stderr, table_remove = io.stderr, table.remove
+
+-- Deeper than this nothing good comes: every level holds up the ones below it, and the C stack is finite.
+local DEPTH_MAX = 32
+-- Coroutines that are kept for the next handlers.
+local IDLE_MAX = 64
+
+-- What a coroutine of ours yields: it wants another handler, or it waits for an operation.
+local IDLE, WAIT = {}, {}
+
+local WEAK_KEYS = { __mode = "k" }
+local is_ours = setmetatable ({}, WEAK_KEYS)     -- coroutines that run handlers
+local name_of = setmetatable ({}, WEAK_KEYS)     -- what the handler that runs in them is called
+local finish_of = setmetatable ({}, WEAK_KEYS)   -- what to do when it has ended
+local context_of = setmetatable ({}, WEAK_KEYS)  -- the first argument of that
+
+local idle, idle_count = {}, 0
+local ready, ready_first, ready_last = {}, 1, 0  -- what can go on: coroutines, and handlers that were put off
+local active = 0                                 -- handlers that have begun and not ended
+local depth = 0                                  -- schedulers that run in place
+local events_run = 0                             -- counts what the scheduler let happen
+local yielders = {}                              -- operations of `yield` inside handlers
+local timers = {}                                -- timer number -> operation or function
+local error_handler
+local event_fd_is_used = false
+
+local scheduler = { dispatch = {} }
+local dispatch = scheduler.dispatch
+lib.scheduler = scheduler
+
+-- ---------------------------------------------------------------------------------------------------------------
+-- Errors in handlers
+
+local function report (name, message, trace)
+  if error_handler then
+    local ok, problem = pcall (error_handler, message, trace, name)
+    if ok then
+      return
+    end
+    trace = trace .. "\n(and the error handler raised: " .. tostring (problem) .. ")"
+  end
+  stderr:write ("vortex: error in the ", name, " handler: ", trace, "\n")
+end
+
+-- What was raised, as a string; objects may know how to show themselves.
+local function describe (value)
+  if type (value) == "string" then
+    return value
+  end
+  local ok, text = pcall (tostring, value)
+  return ok and text or "(error object is a " .. type (value) .. " value)"
+end
+
+function scheduler.set_error_handler (handler)
+  error_handler = handler
+end
+
+-- ---------------------------------------------------------------------------------------------------------------
+-- Running handlers
+
+local function conclude (co, ok, a, b, c)
+  local finish, context = finish_of[co], context_of[co]
+  finish_of[co], context_of[co] = nil, nil
+  active = active - 1
+  if finish then
+    finish (context, ok, a, b, c)
+  end
+end
+
+-- The body of every handler coroutine: one handler after the other.
+local function work (handler, ...)
+  conclude (running (), true, handler (...))
+  return work (yield (IDLE))
+end
+
+-- A handler that ended badly gives the safe answer; its coroutine is not used again.
+local function abandon (co, message, trace)
+  is_ours[co] = nil
+  report (name_of[co], message, trace)
+  if finish_of[co] or context_of[co] then
+    conclude (co, false)
+  else
+    active = active - 1
+  end
+end
+
+-- After a coroutine was resumed: it is idle, waits, or is done for.
+local function settle (co, ok, signal)
+  if not ok then
+    local message = describe (signal)
+    abandon (co, message, traceback (co, message))
+  elseif signal == IDLE then
+    if idle_count < IDLE_MAX then
+      idle_count = idle_count + 1
+      idle[idle_count] = co
+    end
+  elseif signal ~= WAIT then
+    local message = "attempt to yield from a handler: coroutine.yield works only in coroutines of your own"
+    abandon (co, message, traceback (co, message))
+  end
+end
+
+-- Runs `handler (...)` in a coroutine of its own, now. `finish (context, ok, ...)` follows when it has ended, with
+-- what it returned, or with false after an error, which has been reported by then.
+local function run (name, finish, context, handler, ...)
+  local co
+  if idle_count > 0 then
+    co = idle[idle_count]
+    idle[idle_count] = nil
+    idle_count = idle_count - 1
+  else
+    co = create (work)
+    is_ours[co] = true
+  end
+  name_of[co], finish_of[co], context_of[co] = name, finish, context
+  active = active + 1
+  settle (co, resume (co, handler, ...))
+end
+scheduler.run = run
+
+local function make_ready (entry)
+  ready_last = ready_last + 1
+  ready[ready_last] = entry
+  if event_fd_is_used and ready_first == ready_last then
+    raw.set_coroutines_ready (true)
+  end
+end
+
+-- Runs a handler like an event that came just now: with the next wait, after what is ready already.
+function scheduler.run_later (name, finish, context, handler, a, b, c, d)
+  make_ready { name = name, finish = finish, context = context, handler = handler, a, b, c, d }
+end
+
+-- ---------------------------------------------------------------------------------------------------------------
+-- One step
+
+local function take_ready ()
+  local entry = ready[ready_first]
+  ready[ready_first] = nil
+  ready_first = ready_first + 1
+  if ready_first > ready_last then
+    ready_first, ready_last = 1, 0
+    if event_fd_is_used then
+      raw.set_coroutines_ready (false)
+    end
+  end
+  return entry
+end
+
+local function handle (kind, ...)
+  if not kind then
+    return false
+  end
+  events_run = events_run + 1
+  local handler = dispatch[kind]
+  if handler then
+    handler (...)
+  end
+  return true
+end
+
+-- Nothing is ready: handlers that yielded go on, if anything ran since. True when one does.
+local function wake_yielders ()
+  local woken = false
+  for index = #yielders, 1, -1 do
+    local operation = yielders[index]
+    if operation.done or events_run > operation.seen then
+      table_remove (yielders, index)
+      woken = scheduler.complete (operation) or woken
+    end
+  end
+  return woken
+end
+
+-- Lets one thing happen. False when there is nothing.
+local function step ()
+  if ready_first <= ready_last then
+    events_run = events_run + 1
+    local entry = take_ready ()
+    if type (entry) == "thread" then
+      settle (entry, resume (entry))
+    else
+      run (entry.name, entry.finish, entry.context, entry.handler, entry[1], entry[2], entry[3], entry[4])
+    end
+    return true
+  end
+  return handle (raw.next ()) or (yielders[1] ~= nil and wake_yielders ())
+end
+
+-- ---------------------------------------------------------------------------------------------------------------
+-- Operations and waiting
+
+-- Completes an operation; whoever waits for it goes on.
+local function complete (operation, a, b, c)
+  if operation.done then
+    return false
+  end
+  operation.done, operation[1], operation[2], operation[3] = true, a, b, c
+  local timer = operation.timer
+  if timer then
+    timers[timer] = nil
+    raw.cancel_timer (timer)
+  end
+  if operation.co then
+    make_ready (operation.co)
+  end
+  return true
+end
+scheduler.complete = complete
+
+-- Calls `handler ()` once, `us` from now, directly from the scheduler. Returns the timer's number.
+local function after (us, handler)
+  local ok, timer = raw.add_timer (us)
+  if not ok then
+    error (timer, 0)
+  end
+  timers[timer] = handler
+  return timer
+end
+scheduler.after = after
+
+function scheduler.cancel_timer (timer)
+  if timers[timer] then
+    timers[timer] = nil
+    raw.cancel_timer (timer)
+  end
+end
+
+-- Completes the operation with these results when `us` are over.
+function scheduler.limit (operation, us, a, b, c)
+  operation.timer = after (us, function ()
+    operation.timer = nil
+    complete (operation, a, b, c)
+  end)
+end
+
+dispatch[12] = function (timer)
+  local handler = timers[timer]
+  timers[timer] = nil
+  if handler then
+    handler ()
+  end
+end
+
+-- Whether the handler that runs can be suspended here.
+local can_yield = coroutine.isyieldable
+if not can_yield then
+  local is_51 = _VERSION == "Lua 5.1"
+  -- Lua 5.2 suspends through these; 5.1 through no C function at all.
+  local transparent = is_51 and {} or { [pcall] = true, [xpcall] = true }
+  can_yield = function ()
+    local level = 3
+    while true do
+      local info = getinfo (level, "Snf")
+      if not info or info.func == work then
+        return true
+      end
+      if info.what == "C" and not transparent[info.func] then
+        return false
+      end
+      -- 5.1 does not show whether a metamethod or an iterator was called through C. What was called by name was
+      -- not; anything else is taken for it, which is safe: the scheduler runs in place then.
+      if is_51 and (info.what == "tail" or info.namewhat == "" or info.name == "(for generator)") then
+        return false
+      end
+      level = level + 1
+    end
+  end
+end
+
+-- Whether the running coroutine is a handler's, in a place where it can be suspended.
+local function is_suspendable ()
+  local co = running ()
+  return co and is_ours[co] and can_yield () and co
+end
+
+-- Waits for the engine. Raises when the wait is interrupted (Ctrl-C under the luavortex command).
+local function wait (us)
+  local ok, outcome = raw.wait (us)
+  if not ok or outcome == nil then
+    error (outcome or "interrupted!", 0)
+  end
+  return outcome
+end
+
+-- Runs the scheduler in place until `operation` is complete.
+local function run_until (operation)
+  if depth >= DEPTH_MAX then
+    error ("blocking calls are nested " .. DEPTH_MAX .. " deep: each waits, in a place that cannot be suspended, "
+      .. "inside a handler that the one before let run", 0)
+  end
+  depth = depth + 1
+  while not operation.done do
+    if not step () then
+      local problem
+      if operation.hopeless and lib.is_over () and next (timers) == nil then
+        problem = operation.hopeless
+      else
+        local ok, outcome = raw.wait ()
+        problem = not ok and outcome or outcome == nil and "interrupted!"
+      end
+      if problem then
+        depth = depth - 1
+        -- Nobody waits any more; what completes it later must not resume anybody.
+        operation.done = true
+        error (problem, 0)
+      end
+    end
+  end
+  depth = depth - 1
+end
+
+-- Waits until `operation` is complete and returns its results.
+local function await (operation)
+  if not operation.done then
+    local co = is_suspendable ()
+    if co then
+      operation.co = co
+      yield (WAIT)
+    else
+      run_until (operation)
+    end
+  end
+  return operation[1], operation[2], operation[3]
+end
+scheduler.await = await
+
+-- ---------------------------------------------------------------------------------------------------------------
+-- What vortex.yield and vortex.wait_events are made of
+
+local function clock ()
+  local _, now = raw.now ()
+  return now
+end
+
+-- Lets waiting handlers run; see the contract, vortex.yield.
+function scheduler.yield (us)
+  if is_suspendable () then
+    local operation = { seen = events_run }
+    yielders[#yielders + 1] = operation
+    if us then
+      scheduler.limit (operation, us)
+    end
+    await (operation)
+    return
+  end
+  local started = us and clock ()
+  raw.turn ()
+  while true do
+    local steps = 0
+    while step () do
+      steps = steps + 1
+      -- A flood of events must not keep the caller for ever.
+      if steps >= 1024 or (us and steps % 16 == 0 and clock () - started >= us) then
+        break
+      end
+    end
+    if steps > 0 then
+      raw.turn ()
+      return
+    end
+    local left = us and us - (clock () - started)
+    if (left and left <= 0) or not wait (left) then
+      return
+    end
+  end
+end
+
+-- Whether events wait, after at most `us`; runs no handler.
+function scheduler.wait_events (us)
+  if ready_first <= ready_last then
+    return true
+  end
+  if us and us <= 0 then
+    local _, events = raw.has_events ()
+    return events
+  end
+  return wait (us)
+end
+
+-- From here on the descriptor shows coroutines that can go on, too.
+function scheduler.use_event_fd ()
+  event_fd_is_used = true
+  raw.set_coroutines_ready (ready_first <= ready_last)
+end
