@@ -191,7 +191,7 @@ end)
 test ("every type of data is kept and given back identical", function ()
    local conn = t.session ()
    local values = {
-      true, false, 0, 1.5, "text", "nul\0", {}, print, coroutine.create (print), io.stdout, conn,
+      true, false, 0, 1.5, "text", "nul\0", {}, print, coroutine.create (function () end), io.stdout, conn,
       vortex.asyncqueue.new ()
    }
    for index, value in ipairs (values) do

@@ -81,7 +81,7 @@ local WRONG = {
    boolean = { 1, 0, "true", {}, print },
    table = { 1, "t", true, print },
    key = { true, {}, print },
-   object = { 1, "object", true, false, {}, print, io.stdout, coroutine.create (print) }
+   object = { 1, "object", true, false, {}, print, io.stdout, coroutine.create (function () end) }
 }
 
 local OBJECTS = { ctx = true, conn = true, channel = true, pool = true, frame = true, queue = true }

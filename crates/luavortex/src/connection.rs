@@ -289,6 +289,7 @@ fn attribute(lua: &Lua, object: &Value, name: &str) -> Result<Value, Failure> {
             "id" | "num_channels" | "ref_count" => Value::Integer(-1),
             "status" => Value::Integer(status::WRONG_REFERENCE),
             "role" => string(Some("unknown".into())),
+            "error_msg" => string(Some("the connection was closed".into())),
             _ => Value::Nil,
         });
     }
@@ -579,6 +580,10 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
         }
         session.release(ReplyCode::SUCCESS, None).map_err(|error| usage_failure(&error))?;
         Ok(true)
+    })?;
+    export(lua, primitives, "is_alive", |lua, key: u64| {
+        let session = State::of(lua).connection(key).and_then(|connection| connection.session());
+        Ok(session.is_some_and(|session| session.is_alive()))
     })?;
     export(lua, primitives, "shutdown_connection", |lua, key: u64| {
         if let Some(connection) = State::of(lua).connection(key) {

@@ -11,6 +11,7 @@ use mlua::{Lua, MetaMethod, Table, UserData, UserDataMethods, UserDataRegistry, 
 use crate::bridge::Served;
 use crate::convert::{self, At};
 use crate::export::{Failure, Misuse, export};
+use crate::inbox::Notice;
 use crate::log;
 use crate::state::{State, WeakState};
 use crate::{limits, meta};
@@ -75,6 +76,10 @@ impl Drop for CtxOwner {
         self.ctx.phase.set(Phase::Exited);
         if let Some(state) = self.state.upgrade() {
             self.ctx.shutdown(&state);
+            state.contexts.borrow_mut().remove(&self.ctx.key);
+            if let Some(engine) = state.running_engine() {
+                engine.inbox.push(Notice::CtxGone(self.ctx.key));
+            }
         }
     }
 }
@@ -132,6 +137,7 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
         });
         let owner = Rc::new(CtxOwner { ctx, state: Rc::downgrade(&state) });
         *owner.ctx.owner.borrow_mut() = Rc::downgrade(&owner);
+        state.contexts.borrow_mut().insert(owner.ctx.key, Rc::downgrade(&owner));
         Ok((Ctx { owner: owner.clone() }, owner.ctx.key))
     })?;
     export(lua, primitives, "ctx_init", |lua, ctx: Value| {
@@ -144,9 +150,9 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
         Ok(true)
     })?;
     // Another wrapper of a context, for handlers; nil when the context is gone.
-    export(lua, primitives, "ctx_of_connection", |_, connection: Value| {
-        let connection = crate::connection::state_of(&connection, At("ctx", 1, "connection"))?;
-        Ok(connection.ctx.owner().map(|owner| Ctx { owner }))
+    export(lua, primitives, "wrap_ctx", |lua, key: u64| {
+        let owner = State::of(lua).contexts.borrow().get(&key).and_then(Weak::upgrade);
+        Ok(owner.map(|owner| Ctx { owner }))
     })?;
     // key, whether it runs, whether it was ended
     export(lua, primitives, "ctx_state", |_, (ctx, function): (Value, String)| {

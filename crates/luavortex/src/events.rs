@@ -40,6 +40,7 @@ enum Kind {
     Timer = 12,
     Signal = 13,
     ReleaseFailed = 14,
+    CtxGone = 15,
 }
 
 type Told = mlua::Result<MultiValue>;
@@ -219,6 +220,7 @@ fn next(lua: &Lua) -> Told {
         Notice::ListenerClosed(key) => ended(lua, &state, key, None),
         // The timer itself is taken above, with the next call.
         Notice::TimersDue => tell(lua, Kind::Nothing, ()),
+        Notice::CtxGone(key) => tell(lua, Kind::CtxGone, key),
         Notice::Signal => tell(lua, Kind::Signal, ()),
     }
 }

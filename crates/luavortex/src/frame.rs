@@ -77,7 +77,7 @@ fn attribute(lua: &Lua, object: &Value, name: &str) -> Result<Value, Failure> {
         "payload_size" => number(message.payload().len()),
         "content" => octets(message.content()),
         "content_size" => number(message.content().len()),
-        "content_type" => message.content_type().map_or(Value::Nil, |kind| octets(kind.as_bytes())),
+        "content_type" => message.header("content-type").map_or(Value::Nil, |value| octets(&value)),
         "id" => Value::Integer(i64::try_from(frame.id).unwrap_or(i64::MAX)),
         "ref_count" => Value::Integer(1),
         _ => Value::Nil,

@@ -26,6 +26,8 @@ pub(crate) enum Notice {
     Connected { key: u64, result: Result<Session, ConnectError> },
     /// A listener was shut down.
     ListenerClosed(u64),
+    /// Nothing refers to a context any more.
+    CtxGone(u64),
     /// A timer of the Lua side is due.
     TimersDue,
     /// A signal came that somebody waits for.

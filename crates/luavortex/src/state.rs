@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use mlua::Lua;
 
 use crate::connection::ConnectionState;
+use crate::ctx::CtxOwner;
 use crate::engine::Engine;
 use crate::export::Failure;
 use crate::status;
@@ -19,6 +20,8 @@ pub(crate) struct State {
     engine: OnceCell<Engine>,
     /// The connections that are alive, by key. An entry goes when the end of its connection was handled.
     pub(crate) connections: RefCell<HashMap<u64, Rc<ConnectionState>>>,
+    /// The contexts that something refers to, by key.
+    pub(crate) contexts: RefCell<HashMap<u64, Weak<CtxOwner>>>,
     /// The last key given to a connection; listeners give keys, too, from engine tasks.
     last_key: Arc<AtomicU64>,
     last_number: Cell<u64>,

@@ -1,7 +1,7 @@
 -- vortex.asyncqueue: queues between handlers and the main script. Values come out as they went in.
 local raw, lib = ...
 
-local error = error
+local error, select = error, select
 local scheduler, checked = lib.scheduler, lib.checked
 local complete, await = scheduler.complete, scheduler.await
 
@@ -9,7 +9,7 @@ local class = lib.class ("asyncqueue")
 local queue = class.methods
 lib.asyncqueue = queue
 
-local HOPELESS = "this queue is empty and nothing can fill it any more: "
+local HOPELESS = "pop would wait for ever: the queue is empty and nothing can fill it any more: "
   .. "no context is running, no timer is set and no handler is pending"
 
 -- `first` to `last` are values; `waiters` those that wait for some, the oldest first.
@@ -33,8 +33,12 @@ local function next_waiter (content)
   end
 end
 
-function queue.push (object, value)
+function queue.push (object, ...)
   local content = content_of (object, "push")
+  if select ("#", ...) == 0 then
+    error ("bad argument #2 to 'push' (value: expected, nil if that is meant)", 2)
+  end
+  local value = ...
   local waiter = next_waiter (content)
   if waiter then
     waiter.has_value = true
@@ -76,8 +80,8 @@ end
 
 -- Without limit to wait: nothing that is there, or nothing.
 local function timedpop (object, us, name)
-  local _, content = checked (4, raw.queue_content (object, name))
-  local _, limit = checked (4, raw.microseconds (us, name, 2))
+  local _, content = checked (3, raw.queue_content (object, name))
+  local _, limit = checked (3, raw.microseconds (us, name, 2))
   if content.first <= content.last then
     return true, take (content)
   end

@@ -8,6 +8,7 @@ local lib = {
   pcall = pcall,
   tostring = tostring,
   gsub = string.gsub,
+  table_insert = table.insert,
   table_remove = table.remove,
 }
 

@@ -138,10 +138,10 @@ function channel.set_frame_received (object, handler, data)
   end
 end
 
-local function set_serialize (object, flag, level)
-  local record = record_of (object, "set_serialize")
+local function set_serialize (object, flag)
+  local record = record_of (object, "set_serialize", 4)
   if type (flag) ~= "boolean" then
-    error (raw.complaint (flag, "set_serialize", 2, "serialize", "boolean"), level + 1)
+    error (raw.complaint (flag, "set_serialize", 2, "serialize", "boolean"), 3)
   end
   if record then
     record.is_serialized = flag
@@ -157,11 +157,11 @@ local function set_serialize (object, flag, level)
 end
 
 function channel.set_serialize (object, flag)
-  set_serialize (object, flag, 2)
+  set_serialize (object, flag)
 end
 
 function class.setters.set_serialize (object, flag)
-  set_serialize (object, flag, 3)
+  set_serialize (object, flag)
 end
 
 function class.setters.automatic_mime (object, flag)
@@ -440,7 +440,7 @@ end
 
 -- True, or false, message, code. A channel that its peer closed, or that went with its connection, is closed.
 local function close (object)
-  local _, uid, is_usable, _, is_emptied = checked (4, raw.channel_uid (object, "close"))
+  local _, uid, is_usable, _, is_emptied = checked (3, raw.channel_uid (object, "close"))
   if is_emptied then
     return false, NOT_OPEN, 13
   end

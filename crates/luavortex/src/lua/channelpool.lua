@@ -32,13 +32,24 @@ local function pool_of (object, name, level)
   return pool or nil, id
 end
 
+local function create_done (operation, ok, opened, message, code)
+  if ok then
+    scheduler.complete (operation, opened, message, code)
+  else
+    scheduler.complete (operation, nil, "the create handler of the pool raised an error", 1)
+  end
+end
+
 -- Opens one channel more: with the create handler if there is one. Returns its record, or nil, message, code.
 local function add_channel (pool, next_data)
   local object = lib.connection_object (pool.session.key)
   local opened, message, code
   if pool.create then
-    opened, message, code = pool.create (object, 0, pool.profile, pool.received, pool.received_data, pool.close,
-      pool.close_data, pool.create_data, next_data)
+    -- A handler like any other: in a coroutine of its own, its errors reported.
+    local operation = {}
+    scheduler.run ("pool create", create_done, operation, pool.create, object, 0, pool.profile, pool.received,
+      pool.received_data, pool.close, pool.close_data, pool.create_data, next_data)
+    opened, message, code = scheduler.await (operation)
     if raw.class_of (opened) ~= "channel" then
       if opened == nil and type (message) == "string" then
         return nil, message, code
@@ -175,8 +186,8 @@ function class.getters.id (object)
 end
 
 function class.getters.conn (object)
-  local _, key = raw.pool_id (object, "conn")
-  return sessions[key] and lib.connection_object (key)
+  local _, key, _, wrapped = raw.pool_id (object, "conn")
+  return sessions[key] and lib.connection_object (key) or wrapped
 end
 
 function class.getters.ctx (object)

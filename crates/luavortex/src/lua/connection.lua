@@ -100,6 +100,12 @@ end
 -- ---------------------------------------------------------------------------------------------------------------
 -- End
 
+-- Calls `watcher ()` when the end of the session was handled, on_close handlers and all.
+function lib.when_gone (session, watcher)
+  session.watchers = session.watchers or {}
+  lib.table_insert (session.watchers, watcher)
+end
+
 -- Tells everybody who waits for something of a session that nothing will come.
 function lib.session_ended (session, reason, code)
   if session.has_ended then
@@ -122,8 +128,8 @@ function lib.session_ended (session, reason, code)
     if left == 0 then
       sessions[session.key] = nil
       raw.forget_connection (session.key)
-      if session.on_gone then
-        session.on_gone ()
+      for _, watcher in ipairs (session.watchers or {}) do
+        watcher ()
       end
     end
   end
@@ -171,12 +177,8 @@ end
 -- Closes every channel, then the session. Everything is asked at once; one refusal keeps the session.
 local function close (object)
   local session, key = session_of (object, "close", 4)
-  if not session or session.has_ended then
-    raw.empty_connection (object)
-    objects[key] = nil
-    return true
-  end
-  if session.is_listener then
+  local _, is_alive = raw.is_alive (key)
+  if not session or not is_alive or session.is_listener then
     raw.shutdown (object)
     raw.empty_connection (object)
     objects[key] = nil
@@ -319,11 +321,6 @@ function connection.is_tls (object)
 end
 
 function class.getters.ctx (object)
-  local _, key, _, ctx_key = raw.connection_key (object, "ctx")
-  local ctx = lib.ctx_object (ctx_key)
-  if not ctx then
-    local _
-    _, ctx = raw.ctx_of_connection (object)
-  end
-  return ctx
+  local _, _, _, ctx_key = raw.connection_key (object, "ctx")
+  return lib.ctx_object (ctx_key)
 end

@@ -35,13 +35,28 @@ end
 lib.ctx_record = record_of
 
 -- The object of a context, for handlers; nil when the context is gone.
-function lib.ctx_object (key)
-  return objects[key]
+local function object_of (key)
+  local object = objects[key]
+  if not object then
+    local _
+    _, object = raw.wrap_ctx (key)
+    objects[key] = object
+  end
+  return object
+end
+lib.ctx_object = object_of
+
+-- The last object that needed the context was collected.
+scheduler.dispatch[15] = function (key)
+  local record = contexts[key]
+  if record then
+    lib.end_record (record)
+  end
 end
 
 -- The limit of waits for a reply, in us.
 function lib.reply_timeout (key)
-  local object = objects[key]
+  local object = key and object_of (key)
   if not object then
     return 60000000
   end
@@ -54,8 +69,7 @@ function ctx.init (object)
   if not ok then
     return false, value
   end
-  local record = record_of (object, "init")
-  record.runs = true
+  record_of (object, "init").runs = true
   return true
 end
 
@@ -69,13 +83,9 @@ function lib.is_over ()
   if next (lib.sessions) ~= nil then
     return false
   end
-  for key, record in pairs (contexts) do
+  for _, record in pairs (contexts) do
     if record.runs then
-      if objects[key] then
-        return false
-      end
-      -- Collected.
-      record.runs = false
+      return false
     end
   end
   return true
@@ -84,26 +94,35 @@ end
 -- ---------------------------------------------------------------------------------------------------------------
 -- The end
 
-function ctx.exit (object)
-  local record, runs, exited = record_of (object, "exit")
-  raw.ctx_exit (object)
+-- Nothing begins any more, nobody waits, and the handlers are let go.
+function lib.end_record (record)
+  contexts[record.key] = nil
   record.runs = false
   for id in pairs (record.timers) do
     lib.remove_timer (record, id)
   end
   lib.end_waits (record)
-  if exited or not runs then
-    contexts[record.key] = nil
+end
+
+function ctx.exit (object)
+  local record, runs = record_of (object, "exit")
+  raw.ctx_exit (object)
+  if not record then
     return
   end
-  local open = {}
+  lib.end_record (record)
+  if not runs then
+    return
+  end
+  local open, left = {}, 0
   for key, session in pairs (lib.sessions) do
     if session.ctx_key == record.key then
       open[key] = session
+      left = left + 1
     end
   end
   -- In order where the peers agree soon enough, by force otherwise.
-  local operation, left = {}, 0
+  local operation = {}
   local function one_less ()
     left = left - 1
     if left == 0 then
@@ -111,8 +130,7 @@ function ctx.exit (object)
     end
   end
   for key, session in pairs (open) do
-    left = left + 1
-    session.on_gone = one_less
+    lib.when_gone (session, one_less)
     local ok, asked = raw.release_connection (key)
     if not (ok and asked) then
       raw.shutdown_connection (key)
@@ -128,7 +146,6 @@ function ctx.exit (object)
     scheduler.await (operation)
     scheduler.cancel_timer (timer)
   end
-  contexts[record.key] = nil
 end
 
 -- ---------------------------------------------------------------------------------------------------------------
@@ -141,7 +158,11 @@ function lib.register_profile (object, uri, frame, frame_data, start, start_data
   lib.check_handler (start, 2, "register_profile", 5, "start")
   lib.check_handler (close, 2, "register_profile", 7, "close")
   local _, key, name = checked (2, raw.serve (object, uri, start ~= nil))
-  contexts[key].profiles[name] = {
+  local record = contexts[key]
+  if not record then
+    return
+  end
+  record.profiles[name] = {
     frame = frame, frame_data = frame_data,
     start = start, start_data = start_data,
     close = close, close_data = close_data,
@@ -154,7 +175,7 @@ end
 local function arm (record, id, timer)
   timer.number = scheduler.after (timer.period, function ()
     timer.number = nil
-    local object = objects[record.key]
+    local object = object_of (record.key)
     if not object or record.timers[id] ~= timer then
       record.timers[id] = nil
       return
@@ -175,16 +196,18 @@ function lib.remove_timer (record, id)
   return true
 end
 
+local last_timer = 0
+
 -- Calls `handler (ctx, data, data2)` every `us` until it returns true. Returns the timer's id, or -1.
 function ctx.new_event (object, us, handler, data, data2)
   local record, runs = record_of (object, "new_event")
   local _, period = checked (2, raw.microseconds (us, "new_event", 2))
   lib.need_handler (handler, 2, "new_event", 3, "handler")
-  if not runs then
+  if not record or not runs then
     return -1
   end
-  local id = (record.last_timer or 0) + 1
-  record.last_timer = id
+  local id = last_timer + 1
+  last_timer = id
   local timer = { period = period < PERIOD_MIN and PERIOD_MIN or period, handler = handler, data = data, data2 = data2 }
   function timer.finish (_, ok, result)
     if record.timers[id] ~= timer then
