@@ -108,10 +108,11 @@ test ("a profile's close handler gets number, connection and data", function ()
       return true
    end, key)
    local channel = conn:open_channel (0, URI)
+   local number = channel.number
    t.equal (channel:close (), true)
    local got = t.pop (seen)
    t.equal (got.n, 3)
-   t.equal (got[1], channel.number)
+   t.equal (got[1], number)
    t.equal (got[2].role, "listener")
    t.equal (got[3], key)
 end)

@@ -15,15 +15,15 @@ local SIGNATURES = {
    ["wait_listeners"] = "ctx any?",
    ["unlock_listeners"] = "ctx",
    ["register_profile"] = "ctx string function? any? function? any? function? any?",
-   ["yield"] = "number?",
-   ["wait_events"] = "number?",
+   ["yield"] = "time?",
+   ["wait_events"] = "time?",
    ["set_error_handler"] = "function?",
    ["spawn"] = "function",
-   ["sleep"] = "number",
+   ["sleep"] = "time",
    ["ctx.init"] = "ctx",
    ["ctx.exit"] = "ctx",
    ["ctx.unref"] = "ctx",
-   ["ctx.new_event"] = "ctx number function any? any?",
+   ["ctx.new_event"] = "ctx time function any? any?",
    ["ctx.remove_event"] = "ctx number",
    ["ctx.set_limits"] = "ctx table",
    ["ctx.limits"] = "ctx",
@@ -57,8 +57,8 @@ local SIGNATURES = {
    ["channel.set_frame_received"] = "channel function? any?",
    ["channel.set_serialize"] = "channel boolean",
    ["channel.close"] = "channel",
-   ["channel.request"] = "channel string number?",
-   ["channel.answers"] = "channel string number?",
+   ["channel.request"] = "channel string time?",
+   ["channel.answers"] = "channel string time?",
    ["channel.set_complete_flag"] = "channel boolean",
    ["channel.on_close_request"] = "channel function? any?",
    ["channel.pending"] = "channel",
@@ -67,8 +67,8 @@ local SIGNATURES = {
    ["frame.header"] = "frame string",
    ["asyncqueue.push"] = "queue any",
    ["asyncqueue.pop"] = "queue",
-   ["asyncqueue.timedpop"] = "queue number",
-   ["asyncqueue.timedout"] = "queue number",
+   ["asyncqueue.timedpop"] = "queue time",
+   ["asyncqueue.timedout"] = "queue time",
    ["asyncqueue.items"] = "queue"
 }
 
@@ -77,6 +77,8 @@ local callable = setmetatable ({}, { __call = function () end })
 local WRONG = {
    string = { true, false, {}, print, io.stdout },
    number = { "abc", "", "1x", true, {}, print, 1.5, -0.5, 0 / 0, 1 / 0, -1 / 0 },
+   -- microseconds come out of divisions: fractions are fine, and for ever is a long time
+   time = { "abc", "", "1x", true, {}, print, 0 / 0 },
    ["function"] = { 1, "f", true, {}, callable },
    boolean = { 1, 0, "true", {}, print },
    table = { 1, "t", true, print },
@@ -93,7 +95,7 @@ local function fixture ()
    local things = {
       ctx = client, conn = conn, channel = channel, frame = t.pop (replies),
       pool = conn:channel_pool_new (t.ECHO, 1), queue = vortex.asyncqueue.new (),
-      string = URI, number = 1, ["function"] = print, boolean = true, table = {}, key = "key", any = 1
+      string = URI, number = 1, time = 1, ["function"] = print, boolean = true, table = {}, key = "key", any = 1
    }
    vortex.register_profile (server, URI)
    return things

@@ -15,7 +15,10 @@ fn main() {
     let artifacts = luajit_src::Build::new().build();
 
     println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rustc-link-search=native={}", artifacts.lib_dir().display());
+    println!(
+        "cargo:rustc-link-search=native={}",
+        artifacts.lib_dir().display()
+    );
     for library in artifacts.libs() {
         println!("cargo:rustc-link-lib=static:+whole-archive={library}");
     }

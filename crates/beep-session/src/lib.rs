@@ -82,6 +82,7 @@ mod router;
 mod server;
 mod session;
 mod start_options;
+mod tcp;
 mod transport;
 
 pub use answers::{Answers, PendingReply};
@@ -102,4 +103,5 @@ pub use profiles::{IncomingClose, IncomingStart, Profile, Profiles};
 pub use server::{Server, ServerOptions};
 pub use session::{Addresses, ChannelState, Session, SessionOptions};
 pub use start_options::StartOptions;
+pub use tcp::Tcp;
 pub use transport::Transport;

@@ -27,13 +27,20 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
         Ok(queue)
     })?;
     primitives.raw_set("queue_new", new)?;
-    export(lua, primitives, "queue_content", |_, (object, function): (Value, String)| {
-        if let Value::UserData(queue) = &object
-            && queue.is::<AsyncQueue>()
-            && let Ok(content) = queue.user_value::<Table>()
-        {
-            return Ok(content);
-        }
-        Err(At(&function, 1, "queue").wants("vortex.asyncqueue", &object).into())
-    })
+    export(
+        lua,
+        primitives,
+        "queue_content",
+        |_, (object, function): (Value, String)| {
+            if let Value::UserData(queue) = &object
+                && queue.is::<AsyncQueue>()
+                && let Ok(content) = queue.user_value::<Table>()
+            {
+                return Ok(content);
+            }
+            Err(At(&function, 1, "queue")
+                .wants("vortex.asyncqueue", &object)
+                .into())
+        },
+    )
 }

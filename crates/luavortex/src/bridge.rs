@@ -73,7 +73,11 @@ pub(crate) struct WakePolicy {
 
 impl WakePolicy {
     pub(crate) fn new(inbox: Arc<Inbox>, keeper: KeeperHandle) -> Self {
-        WakePolicy { lua: thread::current().id(), inbox, keeper }
+        WakePolicy {
+            lua: thread::current().id(),
+            inbox,
+            keeper,
+        }
     }
 
     fn wake(&self, driver: Waker) {
@@ -88,22 +92,41 @@ impl WakePolicy {
 }
 
 impl Bridge {
-    pub(crate) fn new(key: u64, inbox: Arc<Inbox>, served: Arc<Served>, wake: Arc<WakePolicy>) -> Arc<Self> {
-        Arc::new(Bridge { key, inbox, served, wake })
+    pub(crate) fn new(
+        key: u64,
+        inbox: Arc<Inbox>,
+        served: Arc<Served>,
+        wake: Arc<WakePolicy>,
+    ) -> Arc<Self> {
+        Arc::new(Bridge {
+            key,
+            inbox,
+            served,
+            wake,
+        })
     }
 
     /// Takes the first offer that is registered (RFC 3080 §2.3.1.2). Without a handler that has to be asked the
     /// start is answered here, so that a peer does not wait for a script that computes.
     fn start_requested(&self, session: &Session, event: Event) {
-        let Event::StartRequested { number, profiles, server_name } = event else { return };
+        let Event::StartRequested {
+            number,
+            profiles,
+            server_name,
+        } = event
+        else {
+            return;
+        };
         let found = {
             let served = self.served.lock();
-            let by_uri: HashMap<&str, bool> =
-                served.profiles.iter().map(|(uri, asks)| (uri.as_str(), *asks)).collect();
-            profiles
+            let by_uri: HashMap<&str, bool> = served
+                .profiles
                 .iter()
-                .enumerate()
-                .find_map(|(index, offer)| by_uri.get(offer.uri.as_str()).map(|asks| (index, *asks)))
+                .map(|(uri, asks)| (uri.as_str(), *asks))
+                .collect();
+            profiles.iter().enumerate().find_map(|(index, offer)| {
+                by_uri.get(offer.uri.as_str()).map(|asks| (index, *asks))
+            })
         };
         let Some((index, asks)) = found else {
             let error = ErrorReply::new(ReplyCode::TRANSACTION_FAILED, "profile not supported");
@@ -114,7 +137,9 @@ impl Bridge {
         if !asks && session.accept_start(number, index, None).is_err() {
             return;
         }
-        let Some(offer) = profiles.into_iter().nth(index) else { return };
+        let Some(offer) = profiles.into_iter().nth(index) else {
+            return;
+        };
         self.inbox.push(Notice::Start(Box::new(StartNotice {
             key: self.key,
             number: number.value(),

@@ -4,7 +4,9 @@ use std::cell::Cell;
 use std::rc::{Rc, Weak};
 
 use beep_session::Session;
-use beep_session::core::{ChannelNumber, ErrorReply, Outgoing, ProfileContent, ReplyCode, SendError};
+use beep_session::core::{
+    ChannelNumber, ErrorReply, Outgoing, ProfileContent, ReplyCode, SendError,
+};
 use bytes::Bytes;
 use mlua::{Lua, MetaMethod, Table, UserData, UserDataMethods, UserDataRegistry, Value};
 
@@ -58,11 +60,19 @@ impl ChannelState {
     }
 
     fn session(&self) -> Result<Session, Failure> {
-        let session = self.connection.upgrade().and_then(|connection| connection.session());
+        let session = self
+            .connection
+            .upgrade()
+            .and_then(|connection| connection.session());
         match session {
-            _ if self.is_gone.get() => Err(Failure::new(status::FORCED_CLOSE, "the channel is closed")),
+            _ if self.is_gone.get() => {
+                Err(Failure::new(status::FORCED_CLOSE, "the channel is closed"))
+            }
             Some(session) => Ok(session),
-            None => Err(Failure::new(status::FORCED_CLOSE, "the connection of the channel is gone")),
+            None => Err(Failure::new(
+                status::FORCED_CLOSE,
+                "the connection of the channel is gone",
+            )),
         }
     }
 }
@@ -77,9 +87,8 @@ impl UserData for Channel {
                 format!("vortex.channel {:p}", Rc::as_ptr(&this.state))
             })
         });
-        registry.add_meta_method(MetaMethod::Eq, |_, this, other: Value| {
-            Ok(matches!(&other, Value::UserData(other) if other.borrow::<Channel>()
-                .is_ok_and(|other| Rc::ptr_eq(&this.state, &other.state))))
+        meta::add_equality(registry, |one: &Self, other: &Self| {
+            Rc::ptr_eq(&one.state, &other.state)
         });
     }
 }
@@ -107,18 +116,27 @@ fn outgoing(
         Some(size) => match usize::try_from(size) {
             Ok(size) if size <= content.len() => size,
             _ => {
-                let advice = format!("-1 (all) to {} expected, the length of content, got {size}", content.len());
+                let advice = format!(
+                    "-1 (all) to {} expected, the length of content, got {size}",
+                    content.len()
+                );
                 return Err(at.says(&advice));
             }
         },
     };
     let body = Bytes::copy_from_slice(content.get(..size).unwrap_or_default());
-    Ok(if channel.automatic_mime.get() { Outgoing::new(body) } else { Outgoing::raw(body) })
+    Ok(if channel.automatic_mime.get() {
+        Outgoing::new(body)
+    } else {
+        Outgoing::raw(body)
+    })
 }
 
 fn send_failure(error: &SendError) -> Failure {
     let code = match error {
-        SendError::SessionEnded | SendError::NotOpen(_) | SendError::Closing(_) => status::FORCED_CLOSE,
+        SendError::SessionEnded | SendError::NotOpen(_) | SendError::Closing(_) => {
+            status::FORCED_CLOSE
+        }
         SendError::QueueFull { .. } | SendError::TooManyOutstanding { .. } => status::MEMORY,
         _ => status::ERROR,
     };
@@ -129,19 +147,29 @@ fn send_failure(error: &SendError) -> Failure {
 fn attribute(lua: &Lua, object: &Value, name: &str) -> Result<Value, Failure> {
     let (channel, emptied) = state_of(object, At("__index", 1, "channel"))?;
     let session = channel.session().ok();
-    let state = || session.as_ref().and_then(|session| session.channel(channel.number));
+    let state = || {
+        session
+            .as_ref()
+            .and_then(|session| session.channel(channel.number))
+    };
     Ok(match name {
         "number" if emptied => Value::Integer(-1),
         "number" => Value::Integer(channel.number.value().into()),
-        "profile" if !emptied => lua.create_string(&channel.profile).map_or(Value::Nil, Value::String),
+        "profile" if !emptied => lua
+            .create_string(&channel.profile)
+            .map_or(Value::Nil, Value::String),
         "is_ready" => {
             let alive = session.as_ref().is_some_and(Session::is_alive);
             Value::Boolean(
-                !emptied && alive && state().is_some_and(|state| state.is_open && state.awaited_replies == 0),
+                !emptied
+                    && alive
+                    && state().is_some_and(|state| state.is_open && state.awaited_replies == 0),
             )
         }
         "automatic_mime" => Value::Boolean(channel.automatic_mime.get()),
-        "ref_count" => Value::Integer(i64::try_from(Rc::strong_count(&channel)).unwrap_or(i64::MAX)),
+        "ref_count" => {
+            Value::Integer(i64::try_from(Rc::strong_count(&channel)).unwrap_or(i64::MAX))
+        }
         _ => Value::Nil,
     })
 }
@@ -155,7 +183,12 @@ enum Reply {
 }
 
 /// `send_rpy`, `send_err`, `send_ans`: content, size (may be left out with the number in its place), message number.
-fn send_reply(lua: &Lua, function: &'static str, reply: Reply, arguments: (Value, Value, Value, Value)) -> Result<bool, Failure> {
+fn send_reply(
+    lua: &Lua,
+    function: &'static str,
+    reply: Reply,
+    arguments: (Value, Value, Value, Value),
+) -> Result<bool, Failure> {
     let (object, content, size, msgno) = arguments;
     let (channel, _) = state_of(&object, At(function, 1, "channel"))?;
     let message = outgoing(lua, function, &channel, &content, &size)?;
@@ -172,98 +205,207 @@ fn send_reply(lua: &Lua, function: &'static str, reply: Reply, arguments: (Value
 
 pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
     // Another object for a channel; nil when it is gone.
-    export(lua, primitives, "wrap_channel", |lua, (key, uid): (u64, u64)| {
-        let Some(connection) = State::of(lua).connection(key) else { return Ok(None) };
-        let channel = connection.channels.borrow().iter().find(|channel| channel.uid == uid).cloned();
-        let owner = connection.owner();
-        Ok(channel.map(|state| Channel { state, connection, _owner: owner, emptied: Cell::new(false) }))
-    })?;
+    export(
+        lua,
+        primitives,
+        "wrap_channel",
+        |lua, (key, uid): (u64, u64)| {
+            let Some(connection) = State::of(lua).connection(key) else {
+                return Ok(None);
+            };
+            let channel = connection
+                .channels
+                .borrow()
+                .iter()
+                .find(|channel| channel.uid == uid)
+                .cloned();
+            let owner = connection.owner();
+            Ok(channel.map(|state| Channel {
+                state,
+                connection,
+                _owner: owner,
+                emptied: Cell::new(false),
+            }))
+        },
+    )?;
     // The channel's uid, whether it can still be used, its connection's key, whether `close` emptied the object.
-    export(lua, primitives, "channel_uid", |_, (object, function): (Value, String)| {
-        let (channel, emptied) = state_of(&object, At(&function, 1, "channel"))?;
-        let key = channel.connection.upgrade().map(|connection| connection.key);
-        Ok((channel.uid, !emptied && !channel.is_gone.get(), key, emptied))
-    })?;
+    export(
+        lua,
+        primitives,
+        "channel_uid",
+        |_, (object, function): (Value, String)| {
+            let (channel, emptied) = state_of(&object, At(&function, 1, "channel"))?;
+            let key = channel
+                .connection
+                .upgrade()
+                .map(|connection| connection.key);
+            Ok((
+                channel.uid,
+                !emptied && !channel.is_gone.get(),
+                key,
+                emptied,
+            ))
+        },
+    )?;
     export(lua, primitives, "channel_connection", |_, object: Value| {
         let channel = convert::object::<Channel>(&object, "channel", At("conn", 1, "channel"))?;
         Ok((channel.connection.wrap(), channel.connection.key))
     })?;
-    export(lua, primitives, "channel_attribute", |lua, (object, name): (Value, Value)| {
-        match name.as_string().and_then(|name| name.to_str().ok()) {
+    export(
+        lua,
+        primitives,
+        "channel_attribute",
+        |lua, (object, name): (Value, Value)| match name
+            .as_string()
+            .and_then(|name| name.to_str().ok())
+        {
             Some(name) => attribute(lua, &object, &name),
             None => Ok(Value::Nil),
-        }
-    })?;
-    export(lua, primitives, "set_automatic_mime", |_, (object, flag): (Value, Value)| {
-        let (channel, _) = state_of(&object, At("automatic_mime", 1, "channel"))?;
-        channel.automatic_mime.set(convert::boolean(&flag, At("automatic_mime", 2, "value"))?);
-        Ok(())
-    })?;
+        },
+    )?;
+    export(
+        lua,
+        primitives,
+        "set_automatic_mime",
+        |_, (object, flag): (Value, Value)| {
+            let (channel, _) = state_of(&object, At("automatic_mime", 1, "channel"))?;
+            channel
+                .automatic_mime
+                .set(convert::boolean(&flag, At("automatic_mime", 2, "value"))?);
+            Ok(())
+        },
+    )?;
     export(lua, primitives, "empty_channel", |_, object: Value| {
-        convert::object::<Channel>(&object, "channel", At("close", 1, "channel"))?.emptied.set(true);
+        convert::object::<Channel>(&object, "channel", At("close", 1, "channel"))?
+            .emptied
+            .set(true);
         Ok(())
     })?;
-    export(lua, primitives, "send_msg", |lua, (object, content, size): (Value, Value, Value)| {
-        let (channel, _) = state_of(&object, At("send_msg", 1, "channel"))?;
-        let message = outgoing(lua, "send_msg", &channel, &content, &size)?;
-        let msgno = channel.session()?.send_msg(channel.number, message).map_err(|error| send_failure(&error))?;
-        Ok(msgno.value())
+    export(
+        lua,
+        primitives,
+        "send_msg",
+        |lua, (object, content, size): (Value, Value, Value)| {
+            let (channel, _) = state_of(&object, At("send_msg", 1, "channel"))?;
+            let message = outgoing(lua, "send_msg", &channel, &content, &size)?;
+            let msgno = channel
+                .session()?
+                .send_msg(channel.number, message)
+                .map_err(|error| send_failure(&error))?;
+            Ok(msgno.value())
+        },
+    )?;
+    export(lua, primitives, "send_rpy", |lua, arguments| {
+        send_reply(lua, "send_rpy", Reply::Rpy, arguments)
     })?;
-    export(lua, primitives, "send_rpy", |lua, arguments| send_reply(lua, "send_rpy", Reply::Rpy, arguments))?;
-    export(lua, primitives, "send_err", |lua, arguments| send_reply(lua, "send_err", Reply::Err, arguments))?;
-    export(lua, primitives, "send_ans", |lua, arguments| send_reply(lua, "send_ans", Reply::Ans, arguments))?;
-    export(lua, primitives, "finalize_ans", |lua, (object, msgno): (Value, Value)| {
-        let (channel, _) = state_of(&object, At("finalize_ans", 1, "channel"))?;
-        let msgno = convert::msgno(lua, &msgno, At("finalize_ans", 2, "msg_no"))?;
-        channel.session()?.send_nul(channel.number, msgno).map_err(|error| send_failure(&error))?;
-        Ok(true)
+    export(lua, primitives, "send_err", |lua, arguments| {
+        send_reply(lua, "send_err", Reply::Err, arguments)
     })?;
-    export(lua, primitives, "set_complete_flag", |_, (object, flag): (Value, Value)| {
-        let (channel, _) = state_of(&object, At("set_complete_flag", 1, "channel"))?;
-        let joined = convert::boolean(&flag, At("set_complete_flag", 2, "flag"))?;
-        if let Ok(session) = channel.session() {
-            session.set_reassembly(channel.number, joined);
-        }
-        Ok(())
+    export(lua, primitives, "send_ans", |lua, arguments| {
+        send_reply(lua, "send_ans", Reply::Ans, arguments)
     })?;
+    export(
+        lua,
+        primitives,
+        "finalize_ans",
+        |lua, (object, msgno): (Value, Value)| {
+            let (channel, _) = state_of(&object, At("finalize_ans", 1, "channel"))?;
+            let msgno = convert::msgno(lua, &msgno, At("finalize_ans", 2, "msg_no"))?;
+            channel
+                .session()?
+                .send_nul(channel.number, msgno)
+                .map_err(|error| send_failure(&error))?;
+            Ok(true)
+        },
+    )?;
+    export(
+        lua,
+        primitives,
+        "set_complete_flag",
+        |_, (object, flag): (Value, Value)| {
+            let (channel, _) = state_of(&object, At("set_complete_flag", 1, "channel"))?;
+            let joined = convert::boolean(&flag, At("set_complete_flag", 2, "flag"))?;
+            if let Ok(session) = channel.session() {
+                session.set_reassembly(channel.number, joined);
+            }
+            Ok(())
+        },
+    )?;
     export(lua, primitives, "pending", |_, object: Value| {
         let (channel, _) = state_of(&object, At("pending", 1, "channel"))?;
-        let state = channel.session().ok().and_then(|session| session.channel(channel.number));
+        let state = channel
+            .session()
+            .ok()
+            .and_then(|session| session.channel(channel.number));
         Ok(state.map_or(0, |state| state.queued_octets))
     })?;
     // Whether a channel could be lent by a pool: open, nothing outstanding.
-    export(lua, primitives, "is_channel_idle", |lua, (key, uid): (u64, u64)| {
-        let Some(connection) = State::of(lua).connection(key) else { return Ok(false) };
-        let channel = connection.channels.borrow().iter().find(|channel| channel.uid == uid).cloned();
-        let Some(channel) = channel else { return Ok(false) };
-        let state = connection.session().and_then(|session| session.channel(channel.number));
-        Ok(state.is_some_and(|state| state.is_open && state.awaited_replies == 0))
-    })?;
+    export(
+        lua,
+        primitives,
+        "is_channel_idle",
+        |lua, (key, uid): (u64, u64)| {
+            let Some(connection) = State::of(lua).connection(key) else {
+                return Ok(false);
+            };
+            let channel = connection
+                .channels
+                .borrow()
+                .iter()
+                .find(|channel| channel.uid == uid)
+                .cloned();
+            let Some(channel) = channel else {
+                return Ok(false);
+            };
+            let state = connection
+                .session()
+                .and_then(|session| session.channel(channel.number));
+            Ok(state.is_some_and(|state| state.is_open && state.awaited_replies == 0))
+        },
+    )?;
     // Asks the peer to close the channel; CLOSED or CLOSE_FAILED follows.
-    export(lua, primitives, "close_channel", |lua, (key, uid): (u64, u64)| {
-        let (session, channel) = find(lua, key, uid)?;
-        session.close(channel.number, ReplyCode::SUCCESS, None).map_err(|error| usage_failure(&error))?;
-        Ok(())
-    })?;
+    export(
+        lua,
+        primitives,
+        "close_channel",
+        |lua, (key, uid): (u64, u64)| {
+            let (session, channel) = find(lua, key, uid)?;
+            session
+                .close(channel.number, ReplyCode::SUCCESS, None)
+                .map_err(|error| usage_failure(&error))?;
+            Ok(())
+        },
+    )?;
     // The peer's start: content is `true` and text, or only `true`; otherwise a code and a text refuse.
     export(lua, primitives, "answer_start", answer_start)?;
-    export(lua, primitives, "answer_close", |lua, (key, uid, accept): (u64, u64, bool)| {
-        let (session, channel) = find(lua, key, uid)?;
-        let answered = if accept {
-            session.accept_close(channel.number)
-        } else {
-            let error = ErrorReply::new(ReplyCode::ACTION_REFUSED, "the close handler refused");
-            session.refuse_close(channel.number, error)
-        };
-        answered.map_err(|error| usage_failure(&error))
-    })
+    export(
+        lua,
+        primitives,
+        "answer_close",
+        |lua, (key, uid, accept): (u64, u64, bool)| {
+            let (session, channel) = find(lua, key, uid)?;
+            let answered = if accept {
+                session.accept_close(channel.number)
+            } else {
+                let error = ErrorReply::new(ReplyCode::ACTION_REFUSED, "the close handler refused");
+                session.refuse_close(channel.number, error)
+            };
+            answered.map_err(|error| usage_failure(&error))
+        },
+    )
 }
 
 fn find(lua: &Lua, key: u64, uid: u64) -> Result<(Session, Rc<ChannelState>), Failure> {
     let gone = || Failure::new(status::FORCED_CLOSE, "the channel is closed");
     let connection = State::of(lua).connection(key).ok_or_else(gone)?;
     let session = connection.session().ok_or_else(gone)?;
-    let channel = connection.channels.borrow().iter().find(|channel| channel.uid == uid).cloned().ok_or_else(gone)?;
+    let channel = connection
+        .channels
+        .borrow()
+        .iter()
+        .find(|channel| channel.uid == uid)
+        .cloned()
+        .ok_or_else(gone)?;
     Ok((session, channel))
 }
 
@@ -280,13 +422,20 @@ fn answer_start(
             Value::Nil => None,
             value => {
                 let text = convert::text(lua, value, At("channel start handler", 2, "content"))?;
-                Some(ProfileContent { text, ..ProfileContent::default() })
+                Some(ProfileContent {
+                    text,
+                    ..ProfileContent::default()
+                })
             }
         };
-        return session.accept_start(channel.number, offer, content).map_err(|error| usage_failure(&error));
+        return session
+            .accept_start(channel.number, offer, content)
+            .map_err(|error| usage_failure(&error));
     }
     let code = convert::whole(lua, &second, At("channel start handler", 2, "code")).ok();
-    let code = code.and_then(|code| u16::try_from(code).ok()).and_then(ReplyCode::new);
+    let code = code
+        .and_then(|code| u16::try_from(code).ok())
+        .and_then(ReplyCode::new);
     let text = convert::text(lua, &third, At("channel start handler", 3, "text"));
     let error = ErrorReply::new(
         code.unwrap_or(ReplyCode::SERVICE_NOT_AVAILABLE),
@@ -295,5 +444,7 @@ fn answer_start(
     if let Some(connection) = channel.connection.upgrade() {
         connection.remove_channel(uid);
     }
-    session.refuse_start(channel.number, error).map_err(|error| usage_failure(&error))
+    session
+        .refuse_start(channel.number, error)
+        .map_err(|error| usage_failure(&error))
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use beep_session::core::{
     Encoding, ProfileContent, ProfileOffer, ReplyCode, Role, StartRequest, UsageError,
 };
-use beep_session::{Accepted, Addresses, Listener, Session, SessionOptions, connect};
+use beep_session::{Accepted, Addresses, Listener, Session, SessionOptions, Tcp, connect};
 use mlua::{Lua, MetaMethod, Table, UserData, UserDataMethods, UserDataRegistry, Value};
 
 use crate::bridge::Bridge;
@@ -110,7 +110,12 @@ impl ConnectionState {
     }
 
     /// A connection that a listener accepted.
-    pub(crate) fn accepted(ctx: Rc<CtxState>, key: u64, session: Session, addresses: Addresses) -> Self {
+    pub(crate) fn accepted(
+        ctx: Rc<CtxState>,
+        key: u64,
+        session: Session,
+        addresses: Addresses,
+    ) -> Self {
         ConnectionState {
             key,
             id: ctx.next_id(),
@@ -141,7 +146,10 @@ impl ConnectionState {
             Some(session) if session.is_alive() => Ok(session),
             _ => {
                 let (status, message) = self.status();
-                Err(Failure::new(status, format!("the connection is not open: {message}")))
+                Err(Failure::new(
+                    status,
+                    format!("the connection is not open: {message}"),
+                ))
             }
         }
     }
@@ -151,7 +159,9 @@ impl ConnectionState {
             Part::MasterListener => self.listener.borrow().is_some(),
             Part::Initiator | Part::Listener => {
                 self.failure.borrow().is_none()
-                    && self.session().is_some_and(|session| session.is_alive() && session.peer_greeting().is_some())
+                    && self.session().is_some_and(|session| {
+                        session.is_alive() && session.peer_greeting().is_some()
+                    })
             }
         }
     }
@@ -172,7 +182,9 @@ impl ConnectionState {
             Some(session) => match session.end() {
                 Some(end) => (status::of_end(&end), end.to_string()),
                 // Ended here a moment ago; the task that drives the session has not reported it yet.
-                None if !session.is_alive() => (status::FORCED_CLOSE, "the connection was shut down".into()),
+                None if !session.is_alive() => {
+                    (status::FORCED_CLOSE, "the connection was shut down".into())
+                }
                 None => (status::OK, "the connection is ready".into()),
             },
         }
@@ -187,7 +199,10 @@ impl ConnectionState {
         if let Some(session) = self.session() {
             session.shutdown();
         } else if self.part != Part::MasterListener && self.failure.borrow().is_none() {
-            self.fail(status::FORCED_CLOSE, "the connection was shut down while it was being made".into());
+            self.fail(
+                status::FORCED_CLOSE,
+                "the connection was shut down while it was being made".into(),
+            );
         }
         self.listener.borrow_mut().take();
     }
@@ -210,7 +225,11 @@ impl ConnectionState {
     }
 
     pub(crate) fn channel(&self, number: u32) -> Option<Rc<ChannelState>> {
-        self.channels.borrow().iter().find(|channel| channel.number.value() == number).cloned()
+        self.channels
+            .borrow()
+            .iter()
+            .find(|channel| channel.number.value() == number)
+            .cloned()
     }
 
     pub(crate) fn add_channel(&self, channel: Rc<ChannelState>) {
@@ -236,13 +255,24 @@ impl ConnectionState {
 
     /// An object for this connection; a transient one does not keep the session open.
     pub(crate) fn wrap(self: &Rc<Self>) -> Connection {
-        Connection { state: self.clone(), _owner: self.owner(), emptied: Cell::new(false) }
+        Connection {
+            state: self.clone(),
+            _owner: self.owner(),
+            emptied: Cell::new(false),
+        }
     }
 
     fn wrap_as_owner(self: &Rc<Self>) -> Connection {
-        let owner = Rc::new(Owner { connection: self.clone(), _ctx: self.ctx.owner() });
+        let owner = Rc::new(Owner {
+            connection: self.clone(),
+            _ctx: self.ctx.owner(),
+        });
         *self.owner.borrow_mut() = Rc::downgrade(&owner);
-        Connection { state: self.clone(), _owner: Some(owner), emptied: Cell::new(false) }
+        Connection {
+            state: self.clone(),
+            _owner: Some(owner),
+            emptied: Cell::new(false),
+        }
     }
 
     fn server_name(&self) -> Option<String> {
@@ -261,16 +291,17 @@ impl UserData for Connection {
         registry.add_meta_method(MetaMethod::ToString, |_, this, ()| {
             Ok(format!("vortex.connection {:p}", Rc::as_ptr(&this.state)))
         });
-        registry.add_meta_method(MetaMethod::Eq, |_, this, other: Value| {
-            Ok(matches!(&other, Value::UserData(other) if other.borrow::<Connection>()
-                .is_ok_and(|other| Rc::ptr_eq(&this.state, &other.state))))
+        meta::add_equality(registry, |one: &Self, other: &Self| {
+            Rc::ptr_eq(&one.state, &other.state)
         });
     }
 }
 
 /// The connection of an argument that has to be one.
 pub(crate) fn state_of(value: &Value, at: At<'_>) -> Result<Rc<ConnectionState>, Misuse> {
-    Ok(convert::object::<Connection>(value, "connection", at)?.state.clone())
+    Ok(convert::object::<Connection>(value, "connection", at)?
+        .state
+        .clone())
 }
 
 fn is_emptied(value: &Value) -> bool {
@@ -282,7 +313,8 @@ fn attribute(lua: &Lua, object: &Value, name: &str) -> Result<Value, Failure> {
     let state = state_of(object, At("__index", 1, "connection"))?;
     let emptied = is_emptied(object);
     let string = |text: Option<String>| -> Value {
-        text.and_then(|text| lua.create_string(text).ok()).map_or(Value::Nil, Value::String)
+        text.and_then(|text| lua.create_string(text).ok())
+            .map_or(Value::Nil, Value::String)
     };
     if emptied {
         return Ok(match name {
@@ -294,7 +326,11 @@ fn attribute(lua: &Lua, object: &Value, name: &str) -> Result<Value, Failure> {
         });
     }
     let is_master = state.part == Part::MasterListener;
-    let local = if is_master { state.listens_on } else { state.addresses().map(|addresses| addresses.local) };
+    let local = if is_master {
+        state.listens_on
+    } else {
+        state.addresses().map(|addresses| addresses.local)
+    };
     Ok(match name {
         "id" => Value::Integer(state.id),
         "status" => Value::Integer(state.status().0),
@@ -303,14 +339,22 @@ fn attribute(lua: &Lua, object: &Value, name: &str) -> Result<Value, Failure> {
         "port" => string(Some(state.port.clone())),
         "host_ip" if state.is_ok() => {
             let peer = state.addresses().map(|addresses| addresses.peer);
-            string(peer.or(state.listens_on).map(|address| address.ip().to_string()))
+            string(
+                peer.or(state.listens_on)
+                    .map(|address| address.ip().to_string()),
+            )
         }
         "local_addr" => string(local.map(|address| address.ip().to_string())),
         "local_port" => string(local.map(|address| address.port().to_string())),
         "server_name" => string(state.server_name()),
         "num_channels" if is_master => Value::Integer(-1),
         "num_channels" => {
-            let open = state.channels.borrow().iter().filter(|channel| channel.is_known.get()).count();
+            let open = state
+                .channels
+                .borrow()
+                .iter()
+                .filter(|channel| channel.is_known.get())
+                .count();
             Value::Integer(i64::try_from(open).unwrap_or(i64::MAX).saturating_add(1))
         }
         "role" => string(Some(state.part.name().into())),
@@ -320,50 +364,100 @@ fn attribute(lua: &Lua, object: &Value, name: &str) -> Result<Value, Failure> {
 }
 
 /// Starts to connect; the result comes as an event. A connection that cannot even be tried has failed already.
-fn begin(lua: &Lua, ctx: &Value, host: &Value, port: &Value, server_name: &Value) -> Result<(Connection, Option<u64>), Failure> {
+fn begin(
+    lua: &Lua,
+    ctx: &Value,
+    host: &Value,
+    port: &Value,
+    server_name: &Value,
+) -> Result<(Connection, Option<u64>), Failure> {
     let ctx = ctx_of(ctx, At("new", 1, "ctx"))?;
     let host = convert::text(lua, host, At("new", 2, "host"))?;
     let port = convert::port_text(lua, port, At("new", 3, "port"))?;
-    let server_name = convert::optional(server_name, |value| convert::text(lua, value, At("new", 4, "server_name")))?;
+    let server_name = convert::optional(server_name, |value| {
+        convert::text(lua, value, At("new", 4, "server_name"))
+    })?;
     let state = State::of(lua);
-    let mut connection = ConnectionState::new(&state, ctx.clone(), Part::Initiator, host.clone(), port.clone());
+    let mut connection = ConnectionState::new(
+        &state,
+        ctx.clone(),
+        Part::Initiator,
+        host.clone(),
+        port.clone(),
+    );
     connection.wanted_server_name = Some(server_name.unwrap_or_else(|| host.clone()));
     let connection = Rc::new(connection);
     if !ctx.is_running() {
-        connection.fail(status::WRONG_REFERENCE, "the context is not running: call its init first, and exit last".into());
+        connection.fail(
+            status::WRONG_REFERENCE,
+            "the context is not running: call its init first, and exit last".into(),
+        );
         return Ok((connection.wrap(), None));
     }
     let Ok(number) = port.trim().parse::<u16>() else {
-        connection.fail(status::NAME_RESOLVE_ERROR, format!("'{port}' is no port: a number from 1 to 65535 is"));
+        connection.fail(
+            status::NAME_RESOLVE_ERROR,
+            format!("'{port}' is no port: a number from 1 to 65535 is"),
+        );
         return Ok((connection.wrap(), None));
     };
     let engine = state.engine()?;
     let config = ctx.served.lock().config.clone();
-    let (key, inbox, served, wake) =
-        (connection.key, engine.inbox.clone(), ctx.served.clone(), engine.wake_policy());
+    let (key, inbox, served, wake) = (
+        connection.key,
+        engine.inbox.clone(),
+        ctx.served.clone(),
+        engine.wake_policy(),
+    );
     engine.runtime().spawn(async move {
-        let result = connect(&host, number, config.greeting_timeout).await.map(|stream| {
-            let addresses = match (stream.local_addr(), stream.peer_addr()) {
-                (Ok(local), Ok(peer)) => Some(Addresses { local, peer }),
-                _ => None,
-            };
-            let greeting = Ok(served.lock().greeting());
-            let options = SessionOptions { config, role: Role::Initiator, greeting, addresses, admission: None };
-            Session::spawn(stream, options, Bridge::new(key, inbox.clone(), served.clone(), wake))
-        });
+        let result = connect(&host, number, config.greeting_timeout)
+            .await
+            .map(|stream| {
+                let addresses = match (stream.local_addr(), stream.peer_addr()) {
+                    (Ok(local), Ok(peer)) => Some(Addresses { local, peer }),
+                    _ => None,
+                };
+                let greeting = Ok(served.lock().greeting());
+                let options = SessionOptions {
+                    config,
+                    role: Role::Initiator,
+                    greeting,
+                    addresses,
+                    admission: None,
+                };
+                Session::spawn(
+                    Tcp::from(stream),
+                    options,
+                    Bridge::new(key, inbox.clone(), served.clone(), wake),
+                )
+            });
         inbox.push(Notice::Connected { key, result });
     });
-    state.connections.borrow_mut().insert(key, connection.clone());
+    state
+        .connections
+        .borrow_mut()
+        .insert(key, connection.clone());
     Ok((connection.wrap_as_owner(), Some(key)))
 }
 
 /// Opens a listening socket.
-fn listen(lua: &Lua, ctx: &Value, host: &Value, port: &Value) -> Result<(Connection, Option<u64>), Failure> {
+fn listen(
+    lua: &Lua,
+    ctx: &Value,
+    host: &Value,
+    port: &Value,
+) -> Result<(Connection, Option<u64>), Failure> {
     let ctx = ctx_of(ctx, At("create_listener", 1, "ctx"))?;
     let host = convert::text(lua, host, At("create_listener", 2, "host"))?;
     let port = convert::port_text(lua, port, At("create_listener", 3, "port"))?;
     let state = State::of(lua);
-    let mut connection = ConnectionState::new(&state, ctx.clone(), Part::MasterListener, host.clone(), port.clone());
+    let mut connection = ConnectionState::new(
+        &state,
+        ctx.clone(),
+        Part::MasterListener,
+        host.clone(),
+        port.clone(),
+    );
     let failed = |connection: ConnectionState, status: i64, message: String| {
         connection.fail(status, message);
         Ok((Rc::new(connection).wrap(), None))
@@ -373,22 +467,39 @@ fn listen(lua: &Lua, ctx: &Value, host: &Value, port: &Value) -> Result<(Connect
         return failed(connection, status::WRONG_REFERENCE, message);
     }
     let Ok(number) = port.trim().parse::<u16>() else {
-        let message = format!("cannot listen: '{port}' is no port: a number from 0 (any free one) to 65535 is");
+        let message = format!(
+            "cannot listen: '{port}' is no port: a number from 0 (any free one) to 65535 is"
+        );
         return failed(connection, status::BIND_ERROR, message);
     };
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(&host);
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(&host);
     let addresses: Vec<SocketAddr> = match (bare, number).to_socket_addrs() {
         Ok(addresses) => addresses.collect(),
         Err(error) => {
-            return failed(connection, status::NAME_RESOLVE_ERROR, format!("cannot resolve {host}: {error}"));
+            return failed(
+                connection,
+                status::NAME_RESOLVE_ERROR,
+                format!("cannot resolve {host}: {error}"),
+            );
         }
     };
     let engine = state.engine()?;
-    let (inbox, served, wake, keys) = (engine.inbox.clone(), ctx.served.clone(), engine.wake_policy(), state.keys());
+    let (inbox, served, wake, keys) = (
+        engine.inbox.clone(),
+        ctx.served.clone(),
+        engine.wake_policy(),
+        state.keys(),
+    );
     let (listener_key, limits) = (connection.key, ctx.served.lock().listener_limits);
     let accept = move |accepted: Accepted| {
         let key = keys.fetch_add(1, Ordering::Relaxed) + 1;
-        let addresses = Addresses { local: accepted.local, peer: accepted.peer };
+        let addresses = Addresses {
+            local: accepted.local,
+            peer: accepted.peer,
+        };
         let (config, greeting) = {
             let served = served.lock();
             (served.config.clone(), served.greeting())
@@ -401,8 +512,13 @@ fn listen(lua: &Lua, ctx: &Value, host: &Value, port: &Value) -> Result<(Connect
             admission: Some(accepted.admission),
         };
         let bridge = Bridge::new(key, inbox.clone(), served.clone(), wake.clone());
-        let session = Session::spawn(accepted.stream, options, bridge);
-        inbox.push(Notice::Accepted { listener: listener_key, key, session, addresses });
+        let session = Session::spawn(Tcp::from(accepted.stream), options, bridge);
+        inbox.push(Notice::Accepted {
+            listener: listener_key,
+            key,
+            session,
+            addresses,
+        });
     };
     let _runtime = engine.runtime().enter();
     // One address of a name is enough; the first that can be had. IPv4 first, as "localhost" meant to the old engine.
@@ -416,14 +532,24 @@ fn listen(lua: &Lua, ctx: &Value, host: &Value, port: &Value) -> Result<(Connect
                 *connection.listener.borrow_mut() = Some(listener);
                 let connection = Rc::new(connection);
                 let key = connection.key;
-                state.connections.borrow_mut().insert(key, connection.clone());
+                state
+                    .connections
+                    .borrow_mut()
+                    .insert(key, connection.clone());
                 return Ok((connection.wrap(), Some(key)));
             }
             Err(error) => last_error = Some(error),
         }
     }
-    let error = last_error.map_or_else(|| "the name has no address".to_owned(), |error| error.to_string());
-    failed(connection, status::BIND_ERROR, format!("cannot listen on {host} port {port}: {error}"))
+    let error = last_error.map_or_else(
+        || "the name has no address".to_owned(),
+        |error| error.to_string(),
+    );
+    failed(
+        connection,
+        status::BIND_ERROR,
+        format!("cannot listen on {host} port {port}: {error}"),
+    )
 }
 
 /// The name of an encoding of profile content; 3 is what another binding of the old library calls base64.
@@ -431,7 +557,9 @@ fn encoding(lua: &Lua, value: &Value, at: At<'_>) -> Result<Encoding, Misuse> {
     match convert::optional(value, |value| convert::whole(lua, value, at))? {
         None | Some(0 | 2) => Ok(Encoding::None),
         Some(1 | 3) => Ok(Encoding::Base64),
-        Some(other) => Err(at.says(&format!("vortex.encoding_NONE or vortex.encoding_BASE64 expected, got {other}"))),
+        Some(other) => Err(at.says(&format!(
+            "vortex.encoding_NONE or vortex.encoding_BASE64 expected, got {other}"
+        ))),
     }
 }
 
@@ -445,31 +573,45 @@ fn start(
     let at = At("open_channel", 3, "profile");
     let uri = convert::text(lua, &profile, at)?;
     if uri.is_empty() || !beep_session::core::management::is_xml_text(&uri) {
-        return Err(at.says("a profile URI is at least one character, and none that XML cannot carry").into());
+        return Err(at
+            .says("a profile URI is at least one character, and none that XML cannot carry")
+            .into());
     }
     let encoding = encoding(lua, &code, At("open_channel", 10, "encoding"))?;
     let at = At("open_channel", 11, "profile_content");
     let content = convert::optional(&content, |value| convert::text(lua, value, at))?;
-    if content.as_ref().is_some_and(|content| !beep_session::core::management::is_xml_text(content)) {
+    if content
+        .as_ref()
+        .is_some_and(|content| !beep_session::core::management::is_xml_text(content))
+    {
         let advice = "it holds characters that XML cannot carry: encode it as base64, and say so in encoding";
         return Err(at.says(advice).into());
     }
     let content = content.map(|text| ProfileContent { text, encoding });
     if is_emptied(&object) {
-        return Err(Failure::new(status::WRONG_REFERENCE, "the connection was closed"));
+        return Err(Failure::new(
+            status::WRONG_REFERENCE,
+            "the connection was closed",
+        ));
     }
     if connection.part == Part::MasterListener {
-        let misuse = At("open_channel", 1, "connection").says("a listener has no channels, its connections do");
+        let misuse = At("open_channel", 1, "connection")
+            .says("a listener has no channels, its connections do");
         return Err(misuse.into());
     }
     let session = connection.live_session()?;
     let request = StartRequest {
         number,
-        profiles: vec![ProfileOffer { uri: uri.clone(), content }],
+        profiles: vec![ProfileOffer {
+            uri: uri.clone(),
+            content,
+        }],
         server_name: connection.wanted_server_name.clone(),
         tuning: false,
     };
-    let number = session.start(request).map_err(|error| usage_failure(&error))?;
+    let number = session
+        .start(request)
+        .map_err(|error| usage_failure(&error))?;
     let uid = State::of(lua).new_number();
     connection.add_channel(ChannelState::new(uid, &connection, number, uri, false));
     Ok(uid)
@@ -486,28 +628,58 @@ pub(crate) fn usage_failure(error: &UsageError) -> Failure {
 }
 
 pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
-    export(lua, primitives, "connect", |lua, (ctx, host, port, server_name): (Value, Value, Value, Value)| {
-        begin(lua, &ctx, &host, &port, &server_name)
-    })?;
-    export(lua, primitives, "listen", |lua, (ctx, host, port): (Value, Value, Value)| listen(lua, &ctx, &host, &port))?;
+    export(
+        lua,
+        primitives,
+        "connect",
+        |lua, (ctx, host, port, server_name): (Value, Value, Value, Value)| {
+            begin(lua, &ctx, &host, &port, &server_name)
+        },
+    )?;
+    export(
+        lua,
+        primitives,
+        "listen",
+        |lua, (ctx, host, port): (Value, Value, Value)| listen(lua, &ctx, &host, &port),
+    )?;
     export(lua, primitives, "start", start)?;
     // Another object for the connection; nil when it is gone.
     export(lua, primitives, "wrap_connection", |lua, key: u64| {
-        Ok(State::of(lua).connection(key).map(|connection| connection.wrap()))
+        Ok(State::of(lua)
+            .connection(key)
+            .map(|connection| connection.wrap()))
     })?;
     // The connection's key, whether its end is still to come, and its context's key. For every function that takes
     // a connection and works on what the Lua side keeps for it.
-    export(lua, primitives, "connection_key", |lua, (object, function): (Value, String)| {
-        let connection = state_of(&object, At(&function, 1, "connection"))?;
-        let is_known = State::of(lua).connections.borrow().contains_key(&connection.key);
-        Ok((connection.key, is_known && !is_emptied(&object), connection.ctx.key))
-    })?;
-    export(lua, primitives, "connection_attribute", |lua, (object, name): (Value, Value)| {
-        match name.as_string().and_then(|name| name.to_str().ok()) {
+    export(
+        lua,
+        primitives,
+        "connection_key",
+        |lua, (object, function): (Value, String)| {
+            let connection = state_of(&object, At(&function, 1, "connection"))?;
+            let is_known = State::of(lua)
+                .connections
+                .borrow()
+                .contains_key(&connection.key);
+            Ok((
+                connection.key,
+                is_known && !is_emptied(&object),
+                connection.ctx.key,
+            ))
+        },
+    )?;
+    export(
+        lua,
+        primitives,
+        "connection_attribute",
+        |lua, (object, name): (Value, Value)| match name
+            .as_string()
+            .and_then(|name| name.to_str().ok())
+        {
             Some(name) => attribute(lua, &object, &name),
             None => Ok(Value::Nil),
-        }
-    })?;
+        },
+    )?;
     export(lua, primitives, "is_ok", |_, object: Value| {
         let connection = state_of(&object, At("is_ok", 1, "connection"))?;
         Ok(connection.is_ok() && !is_emptied(&object))
@@ -522,24 +694,37 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
         Ok(())
     })?;
     export(lua, primitives, "empty_connection", |_, object: Value| {
-        convert::object::<Connection>(&object, "connection", At("close", 1, "connection"))?.emptied.set(true);
+        convert::object::<Connection>(&object, "connection", At("close", 1, "connection"))?
+            .emptied
+            .set(true);
         Ok(())
     })?;
-    export(lua, primitives, "block", |_, (object, flag): (Value, Value)| {
-        let connection = state_of(&object, At("block", 1, "connection"))?;
-        let flag = convert::optional(&flag, |flag| convert::boolean(flag, At("block", 2, "flag")))?.unwrap_or(true);
-        if let Some(session) = connection.session() {
-            session.set_reading(!flag);
-        }
-        Ok(())
-    })?;
+    export(
+        lua,
+        primitives,
+        "block",
+        |_, (object, flag): (Value, Value)| {
+            let connection = state_of(&object, At("block", 1, "connection"))?;
+            let flag =
+                convert::optional(&flag, |flag| convert::boolean(flag, At("block", 2, "flag")))?
+                    .unwrap_or(true);
+            if let Some(session) = connection.session() {
+                session.set_reading(!flag);
+            }
+            Ok(())
+        },
+    )?;
     export(lua, primitives, "is_blocked", |_, object: Value| {
         let connection = state_of(&object, At("is_blocked", 1, "connection"))?;
-        Ok(connection.session().is_some_and(|session| !session.is_reading()))
+        Ok(connection
+            .session()
+            .is_some_and(|session| !session.is_reading()))
     })?;
     export(lua, primitives, "pop_error", |lua, object: Value| {
         let connection = state_of(&object, At("pop_channel_error", 1, "connection"))?;
-        let Some((code, text)) = connection.errors.borrow_mut().pop() else { return Ok(Value::Nil) };
+        let Some((code, text)) = connection.errors.borrow_mut().pop() else {
+            return Ok(Value::Nil);
+        };
         let entry = lua.create_table().and_then(|entry| {
             entry.raw_set(1, code)?;
             entry.raw_set(2, text)?;
@@ -547,42 +732,75 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
         });
         Ok(entry.map_or(Value::Nil, Value::Table))
     })?;
-    export(lua, primitives, "skip_conn_close", |_, (object, skip): (Value, Value)| {
-        let connection = state_of(&object, At("skip_conn_close", 1, "connection"))?;
-        let at = At("skip_conn_close", 2, "skip");
-        connection.skip_conn_close.set(convert::optional(&skip, |skip| convert::boolean(skip, at))?.unwrap_or(true));
-        Ok(())
-    })?;
+    export(
+        lua,
+        primitives,
+        "skip_conn_close",
+        |_, (object, skip): (Value, Value)| {
+            let connection = state_of(&object, At("skip_conn_close", 1, "connection"))?;
+            let at = At("skip_conn_close", 2, "skip");
+            connection
+                .skip_conn_close
+                .set(convert::optional(&skip, |skip| convert::boolean(skip, at))?.unwrap_or(true));
+            Ok(())
+        },
+    )?;
     // The uids of the channels, ascending by number; of one profile if it is given.
-    export(lua, primitives, "channel_uids", |lua, (object, profile, function): (Value, Value, String)| {
-        let connection = state_of(&object, At(&function, 1, "connection"))?;
-        let profile = convert::optional(&profile, |value| convert::text(lua, value, At(&function, 2, "profile")))?;
-        let channels = connection.channels.borrow();
-        let of_profile = channels
-            .iter()
-            .filter(|channel| channel.is_known.get())
-            .filter(|channel| profile.as_ref().is_none_or(|profile| channel.profile == *profile));
-        Ok(of_profile.map(|channel| channel.uid).collect::<Vec<u64>>())
-    })?;
+    export(
+        lua,
+        primitives,
+        "channel_uids",
+        |lua, (object, profile, function): (Value, Value, String)| {
+            let connection = state_of(&object, At(&function, 1, "connection"))?;
+            let profile = convert::optional(&profile, |value| {
+                convert::text(lua, value, At(&function, 2, "profile"))
+            })?;
+            let channels = connection.channels.borrow();
+            let of_profile = channels
+                .iter()
+                .filter(|channel| channel.is_known.get())
+                .filter(|channel| {
+                    profile
+                        .as_ref()
+                        .is_none_or(|profile| channel.profile == *profile)
+                });
+            Ok(of_profile.map(|channel| channel.uid).collect::<Vec<u64>>())
+        },
+    )?;
     // features, localize, profiles of the peer's greeting
-    export(lua, primitives, "peer_greeting", |_, (object, function): (Value, String)| {
-        let connection = state_of(&object, At(&function, 1, "connection"))?;
-        let greeting = connection.session().and_then(|session| session.peer_greeting()).unwrap_or_default();
-        Ok((greeting.features, greeting.localize, greeting.profiles))
-    })?;
+    export(
+        lua,
+        primitives,
+        "peer_greeting",
+        |_, (object, function): (Value, String)| {
+            let connection = state_of(&object, At(&function, 1, "connection"))?;
+            let greeting = connection
+                .session()
+                .and_then(|session| session.peer_greeting())
+                .unwrap_or_default();
+            Ok((greeting.features, greeting.localize, greeting.profiles))
+        },
+    )?;
     // Asks the peer to release the session; false when there is nothing to ask any more.
     export(lua, primitives, "release_connection", |lua, key: u64| {
-        let Some(session) = State::of(lua).connection(key).and_then(|connection| connection.session()) else {
+        let Some(session) = State::of(lua)
+            .connection(key)
+            .and_then(|connection| connection.session())
+        else {
             return Ok(false);
         };
         if !session.is_alive() {
             return Ok(false);
         }
-        session.release(ReplyCode::SUCCESS, None).map_err(|error| usage_failure(&error))?;
+        session
+            .release(ReplyCode::SUCCESS, None)
+            .map_err(|error| usage_failure(&error))?;
         Ok(true)
     })?;
     export(lua, primitives, "is_alive", |lua, key: u64| {
-        let session = State::of(lua).connection(key).and_then(|connection| connection.session());
+        let session = State::of(lua)
+            .connection(key)
+            .and_then(|connection| connection.session());
         Ok(session.is_some_and(|session| session.is_alive()))
     })?;
     export(lua, primitives, "shutdown_connection", |lua, key: u64| {
@@ -596,10 +814,15 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
         State::of(lua).connections.borrow_mut().remove(&key);
         Ok(())
     })?;
-    export(lua, primitives, "stack_error", |lua, (key, code, message): (u64, i64, String)| {
-        if let Some(connection) = State::of(lua).connection(key) {
-            connection.stack_error(code, &message);
-        }
-        Ok(())
-    })
+    export(
+        lua,
+        primitives,
+        "stack_error",
+        |lua, (key, code, message): (u64, i64, String)| {
+            if let Some(connection) = State::of(lua).connection(key) {
+                connection.stack_error(code, &message);
+            }
+            Ok(())
+        },
+    )
 }

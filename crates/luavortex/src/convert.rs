@@ -20,7 +20,9 @@ impl At<'_> {
 
     pub(crate) fn says(self, what: &str) -> Misuse {
         let At(function, position, name) = self;
-        Misuse(format!("bad argument #{position} to '{function}' ({name}: {what})"))
+        Misuse(format!(
+            "bad argument #{position} to '{function}' ({name}: {what})"
+        ))
     }
 }
 
@@ -39,7 +41,11 @@ pub(crate) fn describe(value: &Value) -> String {
 }
 
 /// An object of class `T`, for which messages say `class`.
-pub(crate) fn object<T: 'static>(value: &Value, class: &str, at: At<'_>) -> Result<UserDataRef<T>, Misuse> {
+pub(crate) fn object<T: 'static>(
+    value: &Value,
+    class: &str,
+    at: At<'_>,
+) -> Result<UserDataRef<T>, Misuse> {
     if let Value::UserData(object) = value
         && let Ok(object) = object.borrow::<T>()
     {
@@ -52,7 +58,9 @@ pub(crate) fn object<T: 'static>(value: &Value, class: &str, at: At<'_>) -> Resu
 pub(crate) fn whole(lua: &Lua, value: &Value, at: At<'_>) -> Result<i64, Misuse> {
     match value {
         Value::Integer(number) => Ok(*number),
-        Value::Number(number) if number.fract() == 0.0 && number.abs() <= WHOLE_MAX => Ok(*number as i64),
+        Value::Number(number) if number.fract() == 0.0 && number.abs() <= WHOLE_MAX => {
+            Ok(*number as i64)
+        }
         Value::String(_) => match lua.coerce_number(value.clone()) {
             Ok(Some(number)) => whole(lua, &Value::Number(number), at),
             _ => Err(at.wants("a whole number", value)),
@@ -62,8 +70,15 @@ pub(crate) fn whole(lua: &Lua, value: &Value, at: At<'_>) -> Result<i64, Misuse>
 }
 
 /// `None` for nil.
-pub(crate) fn optional<T>(value: &Value, convert: impl FnOnce(&Value) -> Result<T, Misuse>) -> Result<Option<T>, Misuse> {
-    if value.is_nil() { Ok(None) } else { convert(value).map(Some) }
+pub(crate) fn optional<T>(
+    value: &Value,
+    convert: impl FnOnce(&Value) -> Result<T, Misuse>,
+) -> Result<Option<T>, Misuse> {
+    if value.is_nil() {
+        Ok(None)
+    } else {
+        convert(value).map(Some)
+    }
 }
 
 /// The octets of a string, or of a number written as one.
@@ -92,10 +107,16 @@ pub(crate) fn boolean(value: &Value, at: At<'_>) -> Result<bool, Misuse> {
 }
 
 /// A channel number; 0 stands for "the next free one".
-pub(crate) fn channel_number(lua: &Lua, value: &Value, at: At<'_>) -> Result<Option<ChannelNumber>, Misuse> {
+pub(crate) fn channel_number(
+    lua: &Lua,
+    value: &Value,
+    at: At<'_>,
+) -> Result<Option<ChannelNumber>, Misuse> {
     let number = whole(lua, value, at)?;
     let Some(channel) = u32::try_from(number).ok().and_then(ChannelNumber::new) else {
-        return Err(at.says(&format!("0 (next free) to 2147483647 expected, got {number}")));
+        return Err(at.says(&format!(
+            "0 (next free) to 2147483647 expected, got {number}"
+        )));
     };
     Ok(Some(channel).filter(|channel| !channel.is_management()))
 }
@@ -106,7 +127,11 @@ pub(crate) fn msgno(lua: &Lua, value: &Value, at: At<'_>) -> Result<MsgNo, Misus
     u32::try_from(number)
         .ok()
         .and_then(MsgNo::new)
-        .ok_or_else(|| at.says(&format!("a message number from 0 to 2147483647 expected, got {number}")))
+        .ok_or_else(|| {
+            at.says(&format!(
+                "a message number from 0 to 2147483647 expected, got {number}"
+            ))
+        })
 }
 
 /// A TCP port, as a number or as the string that the older API takes.

@@ -65,7 +65,10 @@ impl CtxState {
     /// Drops every connection of the context and stops its listeners.
     pub(crate) fn shutdown(&self, state: &State) {
         let connections: Vec<_> = state.connections.borrow().values().cloned().collect();
-        for connection in connections.iter().filter(|connection| connection.ctx.key == self.key) {
+        for connection in connections
+            .iter()
+            .filter(|connection| connection.ctx.key == self.key)
+        {
             connection.shutdown();
         }
     }
@@ -94,9 +97,8 @@ impl UserData for Ctx {
                 format!("vortex.ctx {:p}", Rc::as_ptr(&this.owner.ctx))
             })
         });
-        registry.add_meta_method(MetaMethod::Eq, |_, this, other: Value| {
-            Ok(matches!(&other, Value::UserData(other) if other.borrow::<Ctx>()
-                .is_ok_and(|other| Rc::ptr_eq(&this.owner.ctx, &other.owner.ctx))))
+        meta::add_equality(registry, |one: &Self, other: &Self| {
+            Rc::ptr_eq(&one.owner.ctx, &other.owner.ctx)
         });
     }
 }
@@ -135,15 +137,29 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
             last_id: Cell::new(0),
             owner: RefCell::default(),
         });
-        let owner = Rc::new(CtxOwner { ctx, state: Rc::downgrade(&state) });
+        let owner = Rc::new(CtxOwner {
+            ctx,
+            state: Rc::downgrade(&state),
+        });
         *owner.ctx.owner.borrow_mut() = Rc::downgrade(&owner);
-        state.contexts.borrow_mut().insert(owner.ctx.key, Rc::downgrade(&owner));
-        Ok((Ctx { owner: owner.clone() }, owner.ctx.key))
+        state
+            .contexts
+            .borrow_mut()
+            .insert(owner.ctx.key, Rc::downgrade(&owner));
+        Ok((
+            Ctx {
+                owner: owner.clone(),
+            },
+            owner.ctx.key,
+        ))
     })?;
     export(lua, primitives, "ctx_init", |lua, ctx: Value| {
         let ctx = ctx_of(&ctx, At("init", 1, "ctx"))?;
         if ctx.has_exited() {
-            return Err(Failure::new(crate::status::ERROR, "the context was ended with exit"));
+            return Err(Failure::new(
+                crate::status::ERROR,
+                "the context was ended with exit",
+            ));
         }
         State::of(lua).engine()?;
         ctx.phase.set(Phase::Running);
@@ -151,14 +167,23 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
     })?;
     // Another wrapper of a context, for handlers; nil when the context is gone.
     export(lua, primitives, "wrap_ctx", |lua, key: u64| {
-        let owner = State::of(lua).contexts.borrow().get(&key).and_then(Weak::upgrade);
+        let owner = State::of(lua)
+            .contexts
+            .borrow()
+            .get(&key)
+            .and_then(Weak::upgrade);
         Ok(owner.map(|owner| Ctx { owner }))
     })?;
     // key, whether it runs, whether it was ended
-    export(lua, primitives, "ctx_state", |_, (ctx, function): (Value, String)| {
-        let ctx = ctx_of(&ctx, At(&function, 1, "ctx"))?;
-        Ok((ctx.key, ctx.is_running(), ctx.has_exited()))
-    })?;
+    export(
+        lua,
+        primitives,
+        "ctx_state",
+        |_, (ctx, function): (Value, String)| {
+            let ctx = ctx_of(&ctx, At(&function, 1, "ctx"))?;
+            Ok((ctx.key, ctx.is_running(), ctx.has_exited()))
+        },
+    )?;
     // From here on nothing new begins.
     export(lua, primitives, "ctx_exit", |_, ctx: Value| {
         ctx_of(&ctx, At("exit", 1, "ctx"))?.phase.set(Phase::Exited);
@@ -168,69 +193,106 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
         ctx_of(&ctx, At("exit", 1, "ctx"))?.shutdown(&State::of(lua));
         Ok(())
     })?;
-    export(lua, primitives, "ctx_attribute", |lua, (ctx, name): (Value, Value)| {
-        let ctx = ctx_of(&ctx, At("__index", 1, "ctx"))?;
-        let name = name.as_string().map(|name| name.to_string_lossy()).unwrap_or_default();
-        Ok(match name.as_str() {
-            "ref_count" => Value::Integer(if ctx.has_exited() { -1 } else { 1 }),
-            "log" => Value::Boolean(log::is_on(log::Level::Log)),
-            "log2" => Value::Boolean(log::is_on(log::Level::Log2)),
-            "color_log" => Value::Boolean(log::is_on(log::Level::Color)),
-            "features" => lua_text(lua, ctx.served.lock().features.as_deref()),
-            "localize" => lua_text(lua, ctx.served.lock().localize.as_deref()),
-            _ => Value::Nil,
-        })
-    })?;
-    export(lua, primitives, "ctx_set_attribute", |lua, (ctx, name, value): (Value, Value, Value)| {
-        let ctx = ctx_of(&ctx, At("__newindex", 1, "ctx"))?;
-        let name = name.as_string().map(|name| name.to_string_lossy()).unwrap_or_default();
-        let level = match name.as_str() {
-            "log" => log::Level::Log,
-            "log2" => log::Level::Log2,
-            "color_log" => log::Level::Color,
-            "features" => {
-                let features = convert::optional(&value, |value| convert::text(lua, value, At("features", 1, "value")))?;
-                ctx.served.lock().features = features;
-                return Ok(());
+    export(
+        lua,
+        primitives,
+        "ctx_attribute",
+        |lua, (ctx, name): (Value, Value)| {
+            let ctx = ctx_of(&ctx, At("__index", 1, "ctx"))?;
+            let name = name
+                .as_string()
+                .map(|name| name.to_string_lossy())
+                .unwrap_or_default();
+            Ok(match name.as_str() {
+                "ref_count" => Value::Integer(if ctx.has_exited() { -1 } else { 1 }),
+                "log" => Value::Boolean(log::is_on(log::Level::Log)),
+                "log2" => Value::Boolean(log::is_on(log::Level::Log2)),
+                "color_log" => Value::Boolean(log::is_on(log::Level::Color)),
+                "features" => lua_text(lua, ctx.served.lock().features.as_deref()),
+                "localize" => lua_text(lua, ctx.served.lock().localize.as_deref()),
+                _ => Value::Nil,
+            })
+        },
+    )?;
+    export(
+        lua,
+        primitives,
+        "ctx_set_attribute",
+        |lua, (ctx, name, value): (Value, Value, Value)| {
+            let ctx = ctx_of(&ctx, At("__newindex", 1, "ctx"))?;
+            let name = name
+                .as_string()
+                .map(|name| name.to_string_lossy())
+                .unwrap_or_default();
+            let level = match name.as_str() {
+                "log" => log::Level::Log,
+                "log2" => log::Level::Log2,
+                "color_log" => log::Level::Color,
+                "features" => {
+                    let features = convert::optional(&value, |value| {
+                        convert::text(lua, value, At("features", 1, "value"))
+                    })?;
+                    ctx.served.lock().features = features;
+                    return Ok(());
+                }
+                "localize" => {
+                    let localize = convert::optional(&value, |value| {
+                        convert::text(lua, value, At("localize", 1, "value"))
+                    })?;
+                    ctx.served.lock().localize = localize;
+                    return Ok(());
+                }
+                _ => {
+                    return Err(Misuse(format!(
+                        "a vortex.ctx has no attribute '{name}' that can be written"
+                    ))
+                    .into());
+                }
+            };
+            match value {
+                Value::Boolean(on) => log::set(level, on),
+                other => {
+                    return Err(Misuse(format!(
+                        "attribute '{name}' of a vortex.ctx takes a boolean, got {}",
+                        convert::describe(&other)
+                    ))
+                    .into());
+                }
             }
-            "localize" => {
-                let localize = convert::optional(&value, |value| convert::text(lua, value, At("localize", 1, "value")))?;
-                ctx.served.lock().localize = localize;
-                return Ok(());
-            }
-            _ => return Err(Misuse(format!("a vortex.ctx has no attribute '{name}' that can be written")).into()),
-        };
-        match value {
-            Value::Boolean(on) => log::set(level, on),
-            other => {
-                return Err(Misuse(format!(
-                    "attribute '{name}' of a vortex.ctx takes a boolean, got {}",
-                    convert::describe(&other)
-                ))
-                .into());
-            }
-        }
-        Ok(())
-    })?;
+            Ok(())
+        },
+    )?;
     // Tells the engine which profiles the context serves; the handlers stay on the Lua side.
-    export(lua, primitives, "serve", |lua, (ctx, uri, asks): (Value, Value, bool)| {
-        let ctx = ctx_of(&ctx, At("register_profile", 1, "ctx"))?;
-        let at = At("register_profile", 2, "uri");
-        let uri = convert::text(lua, &uri, at)?;
-        if uri.is_empty() || !beep_session::core::management::is_xml_text(&uri) {
-            return Err(at.says("a profile URI is at least one character, and none that XML cannot carry").into());
-        }
-        let mut served = ctx.served.lock();
-        match served.profiles.iter_mut().find(|(known, _)| *known == uri) {
-            Some((_, asked)) => *asked = asks,
-            None => served.profiles.push((uri.clone(), asks)),
-        }
-        Ok((ctx.key, uri))
-    })?;
-    export(lua, primitives, "set_limits", |lua, (ctx, table): (Value, Value)| {
-        let ctx = ctx_of(&ctx, At("set_limits", 1, "ctx"))?;
-        limits::set(lua, &ctx.served, &table)
-    })?;
+    export(
+        lua,
+        primitives,
+        "serve",
+        |lua, (ctx, uri, asks): (Value, Value, bool)| {
+            let ctx = ctx_of(&ctx, At("register_profile", 1, "ctx"))?;
+            let at = At("register_profile", 2, "uri");
+            let uri = convert::text(lua, &uri, at)?;
+            if uri.is_empty() || !beep_session::core::management::is_xml_text(&uri) {
+                return Err(at
+                    .says("a profile URI is at least one character, and none that XML cannot carry")
+                    .into());
+            }
+            let mut served = ctx.served.lock();
+            match served.profiles.iter_mut().find(|(known, _)| *known == uri) {
+                Some((_, asked)) => *asked = asks,
+                None => served.profiles.push((uri.clone(), asks)),
+            }
+            Ok((ctx.key, uri))
+        },
+    )?;
+    export(
+        lua,
+        primitives,
+        "set_limits",
+        |lua, (ctx, table): (Value, Value)| {
+            let ctx = ctx_of(&ctx, At("set_limits", 1, "ctx"))?;
+            limits::set(lua, &ctx.served, &table)
+        },
+    )?;
     export(lua, primitives, "limits", |lua, ctx: Value| {
         let ctx = ctx_of(&ctx, At("limits", 1, "ctx"))?;
         limits::table(lua, &ctx.served)
@@ -238,5 +300,6 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
 }
 
 fn lua_text(lua: &Lua, text: Option<&str>) -> Value {
-    text.and_then(|text| lua.create_string(text).ok()).map_or(Value::Nil, Value::String)
+    text.and_then(|text| lua.create_string(text).ok())
+        .map_or(Value::Nil, Value::String)
 }

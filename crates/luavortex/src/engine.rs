@@ -50,7 +50,12 @@ struct Timers {
 
 impl Engine {
     pub(crate) fn new() -> io::Result<Self> {
-        let runtime = Arc::new(Builder::new_current_thread().enable_io().enable_time().build()?);
+        let runtime = Arc::new(
+            Builder::new_current_thread()
+                .enable_io()
+                .enable_time()
+                .build()?,
+        );
         let inbox = Arc::new(Inbox::default());
         let keeper = Keeper::start(runtime.clone(), inbox.clone())?;
         let mut inboxes = INBOXES.lock().unwrap_or_else(PoisonError::into_inner);
@@ -155,7 +160,12 @@ impl Engine {
 
     /// Whether Lua has something to do: a notice, a coroutine that can go on, a timer that is due.
     pub(crate) fn has_events(&self) -> bool {
-        self.inbox.has_events() || self.timers.borrow().next().is_some_and(|due| due <= Instant::now())
+        self.inbox.has_events()
+            || self
+                .timers
+                .borrow()
+                .next()
+                .is_some_and(|due| due <= Instant::now())
     }
 
     /// Sets a timer and returns its number.
@@ -193,7 +203,6 @@ impl Engine {
         self.keeper.set_next_timer(timers.next());
         Some(id)
     }
-
 }
 
 impl Timers {

@@ -7,7 +7,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use beep_session::core::{
-    ChannelFailure, ChannelNumber, Encoding, Event, Message, MessageKind, ProfileContent, ProfileOffer,
+    ChannelFailure, ChannelNumber, Encoding, Event, Message, MessageKind, ProfileContent,
+    ProfileOffer,
 };
 use beep_session::{Addresses, ConnectError, End, Session};
 use mlua::{IntoLuaMulti, Lua, MultiValue, Table, Value};
@@ -69,13 +70,18 @@ fn failure_values(why: &ChannelFailure) -> (i64, String) {
     match why {
         ChannelFailure::Refused(error) => (error.code.value().into(), error.text.clone()),
         ChannelFailure::TimedOut => (status::CONNECTION_TIMEOUT, "no answer in time".into()),
-        ChannelFailure::SessionEnded => (status::PEER_LEFT, "the connection ended before the answer".into()),
+        ChannelFailure::SessionEnded => (
+            status::PEER_LEFT,
+            "the connection ended before the answer".into(),
+        ),
         other => (status::ERROR, other.to_string()),
     }
 }
 
 fn connected(lua: &Lua, state: &State, key: u64, result: Result<Session, ConnectError>) -> Told {
-    let Some(connection) = state.connection(key) else { return tell(lua, Kind::Nothing, ()) };
+    let Some(connection) = state.connection(key) else {
+        return tell(lua, Kind::Nothing, ());
+    };
     match result {
         Ok(session) => {
             // The greeting, or the end, is still to come.
@@ -89,8 +95,18 @@ fn connected(lua: &Lua, state: &State, key: u64, result: Result<Session, Connect
     }
 }
 
-fn accepted(lua: &Lua, state: &State, listener: u64, key: u64, session: Session, addresses: Addresses) -> Told {
-    let Some(listener) = state.connection(listener).filter(|listener| !listener.ctx.has_exited()) else {
+fn accepted(
+    lua: &Lua,
+    state: &State,
+    listener: u64,
+    key: u64,
+    session: Session,
+    addresses: Addresses,
+) -> Told {
+    let Some(listener) = state
+        .connection(listener)
+        .filter(|listener| !listener.ctx.has_exited())
+    else {
         // The listener was shut down in the meantime; sessions that are there already would live on.
         session.shutdown();
         return tell(lua, Kind::Nothing, ());
@@ -103,31 +119,69 @@ fn accepted(lua: &Lua, state: &State, listener: u64, key: u64, session: Session,
 }
 
 fn start(lua: &Lua, state: &State, notice: StartNotice) -> Told {
-    let StartNotice { key, number, profile, content, server_name, offer } = notice;
-    let Some(connection) = state.connection(key) else { return tell(lua, Kind::Nothing, ()) };
-    let Some(number) = ChannelNumber::new(number) else { return tell(lua, Kind::Nothing, ()) };
+    let StartNotice {
+        key,
+        number,
+        profile,
+        content,
+        server_name,
+        offer,
+    } = notice;
+    let Some(connection) = state.connection(key) else {
+        return tell(lua, Kind::Nothing, ());
+    };
+    let Some(number) = ChannelNumber::new(number) else {
+        return tell(lua, Kind::Nothing, ());
+    };
     let uid = state.new_number();
-    connection.add_channel(ChannelState::new(uid, &connection, number, profile.clone(), true));
+    connection.add_channel(ChannelState::new(
+        uid,
+        &connection,
+        number,
+        profile.clone(),
+        true,
+    ));
     *connection.asked_server_name.borrow_mut() = if offer.is_some() { server_name } else { None };
     let (text, encoding) = content_values(content);
-    tell(lua, Kind::Start, (key, uid, number.value(), profile, offer, text, encoding))
+    tell(
+        lua,
+        Kind::Start,
+        (key, uid, number.value(), profile, offer, text, encoding),
+    )
 }
 
-fn started(lua: &Lua, state: &State, key: u64, number: ChannelNumber, profile: ProfileOffer) -> Told {
-    let channel = state.connection(key).and_then(|connection| connection.channel(number.value()));
-    let Some(channel) = channel else { return tell(lua, Kind::Nothing, ()) };
+fn started(
+    lua: &Lua,
+    state: &State,
+    key: u64,
+    number: ChannelNumber,
+    profile: ProfileOffer,
+) -> Told {
+    let channel = state
+        .connection(key)
+        .and_then(|connection| connection.channel(number.value()));
+    let Some(channel) = channel else {
+        return tell(lua, Kind::Nothing, ());
+    };
     channel.is_known.set(true);
     // Content of the answer is handed over as if it were a reply to a message 0.
     let content = profile.content.map(|content| {
         let message = Message::riding(&content.text);
         Frame::without_window(state.new_number(), message)
     });
-    tell(lua, Kind::Started, (key, channel.uid, number.value(), content))
+    tell(
+        lua,
+        Kind::Started,
+        (key, channel.uid, number.value(), content),
+    )
 }
 
 fn message(lua: &Lua, state: &State, key: u64, number: ChannelNumber, message: Message) -> Told {
-    let Some(connection) = state.connection(key) else { return tell(lua, Kind::Nothing, ()) };
-    let (Some(channel), Some(session)) = (connection.channel(number.value()), connection.session()) else {
+    let Some(connection) = state.connection(key) else {
+        return tell(lua, Kind::Nothing, ());
+    };
+    let (Some(channel), Some(session)) = (connection.channel(number.value()), connection.session())
+    else {
         return tell(lua, Kind::Nothing, ());
     };
     let (is_msg, is_last, msgno) = (
@@ -136,17 +190,32 @@ fn message(lua: &Lua, state: &State, key: u64, number: ChannelNumber, message: M
         message.msgno.value(),
     );
     let frame = Frame::new(state.new_number(), message, session, number);
-    tell(lua, Kind::Frame, (channel.uid, frame, is_msg, is_last, msgno))
+    tell(
+        lua,
+        Kind::Frame,
+        (channel.uid, frame, is_msg, is_last, msgno),
+    )
 }
 
-fn channel_failed(lua: &Lua, state: &State, kind: Kind, key: u64, number: ChannelNumber, why: &ChannelFailure) -> Told {
-    let Some(connection) = state.connection(key) else { return tell(lua, Kind::Nothing, ()) };
+fn channel_failed(
+    lua: &Lua,
+    state: &State,
+    kind: Kind,
+    key: u64,
+    number: ChannelNumber,
+    why: &ChannelFailure,
+) -> Told {
+    let Some(connection) = state.connection(key) else {
+        return tell(lua, Kind::Nothing, ());
+    };
     let (code, text) = failure_values(why);
     connection.stack_error(code, &text);
     if number.is_management() {
         return tell(lua, Kind::ReleaseFailed, (key, code, text));
     }
-    let Some(channel) = connection.channel(number.value()) else { return tell(lua, Kind::Nothing, ()) };
+    let Some(channel) = connection.channel(number.value()) else {
+        return tell(lua, Kind::Nothing, ());
+    };
     if matches!(kind, Kind::StartFailed) {
         connection.remove_channel(channel.uid);
     }
@@ -157,36 +226,58 @@ fn session_event(lua: &Lua, state: &State, key: u64, event: Event) -> Told {
     match event {
         Event::GreetingReceived(_) => tell(lua, Kind::Connected, key),
         Event::Started { number, profile } => started(lua, state, key, number, profile),
-        Event::StartFailed { number, why } => channel_failed(lua, state, Kind::StartFailed, key, number, &why),
-        Event::CloseFailed { number, why } => channel_failed(lua, state, Kind::CloseFailed, key, number, &why),
+        Event::StartFailed { number, why } => {
+            channel_failed(lua, state, Kind::StartFailed, key, number, &why)
+        }
+        Event::CloseFailed { number, why } => {
+            channel_failed(lua, state, Kind::CloseFailed, key, number, &why)
+        }
         Event::CloseRequested { number, .. } => {
-            let channel = state.connection(key).and_then(|connection| connection.channel(number.value()));
+            let channel = state
+                .connection(key)
+                .and_then(|connection| connection.channel(number.value()));
             match channel {
-                Some(channel) => tell(lua, Kind::CloseRequested, (key, channel.uid, number.value())),
+                Some(channel) => tell(
+                    lua,
+                    Kind::CloseRequested,
+                    (key, channel.uid, number.value()),
+                ),
                 None => tell(lua, Kind::Nothing, ()),
             }
         }
         Event::ReleaseRequested { .. } => {
-            if let Some(session) = state.connection(key).and_then(|connection| connection.session()) {
+            if let Some(session) = state
+                .connection(key)
+                .and_then(|connection| connection.session())
+            {
                 // The session may have ended since; then nobody waits for the answer.
                 let _ = session.accept_close(ChannelNumber::MANAGEMENT);
             }
             tell(lua, Kind::Nothing, ())
         }
         Event::Closed { number, .. } => {
-            let Some(connection) = state.connection(key) else { return tell(lua, Kind::Nothing, ()) };
-            let Some(channel) = connection.channel(number.value()) else { return tell(lua, Kind::Nothing, ()) };
+            let Some(connection) = state.connection(key) else {
+                return tell(lua, Kind::Nothing, ());
+            };
+            let Some(channel) = connection.channel(number.value()) else {
+                return tell(lua, Kind::Nothing, ());
+            };
             connection.remove_channel(channel.uid);
             tell(lua, Kind::Closed, (key, channel.uid))
         }
-        Event::Message { channel, message: content } => message(lua, state, key, channel, content),
+        Event::Message {
+            channel,
+            message: content,
+        } => message(lua, state, key, channel, content),
         // `Ended` comes as a notice of its own; others are not for scripts.
         _ => tell(lua, Kind::Nothing, ()),
     }
 }
 
 fn ended(lua: &Lua, state: &State, key: u64, end: Option<&Arc<End>>) -> Told {
-    let Some(connection) = state.connection(key) else { return tell(lua, Kind::Nothing, ()) };
+    let Some(connection) = state.connection(key) else {
+        return tell(lua, Kind::Nothing, ());
+    };
     let (code, text) = match end {
         Some(end) => (status::of_end(end), end.to_string()),
         None => (status::FORCED_CLOSE, "the listener was shut down".into()),
@@ -203,19 +294,26 @@ fn ended(lua: &Lua, state: &State, key: u64, end: Option<&Arc<End>>) -> Told {
 /// The next event for the scheduler, or nothing.
 fn next(lua: &Lua) -> Told {
     let state = State::of(lua);
-    let Some(engine) = state.running_engine() else { return Ok(MultiValue::new()) };
+    let Some(engine) = state.running_engine() else {
+        return Ok(MultiValue::new());
+    };
     if let Some(timer) = engine.take_due_timer() {
         return tell(lua, Kind::Timer, timer);
     }
-    let Some(notice) = engine.inbox.pop() else { return Ok(MultiValue::new()) };
+    let Some(notice) = engine.inbox.pop() else {
+        return Ok(MultiValue::new());
+    };
     engine.event_was_taken();
     match notice {
         Notice::Event(key, event) => session_event(lua, &state, key, event),
         Notice::Start(notice) => start(lua, &state, *notice),
         Notice::Connected { key, result } => connected(lua, &state, key, result),
-        Notice::Accepted { listener, key, session, addresses } => {
-            accepted(lua, &state, listener, key, session, addresses)
-        }
+        Notice::Accepted {
+            listener,
+            key,
+            session,
+            addresses,
+        } => accepted(lua, &state, listener, key, session, addresses),
         Notice::Ended(key, end) => ended(lua, &state, key, Some(&end)),
         Notice::ListenerClosed(key) => ended(lua, &state, key, None),
         // The timer itself is taken above, with the next call.

@@ -21,12 +21,18 @@ pub(crate) struct Misuse(pub(crate) String);
 pub(crate) enum Failure {
     Misuse(Misuse),
     /// What can fail in normal operation: a message for people, a number for programs.
-    Failed { message: String, code: i64 },
+    Failed {
+        message: String,
+        code: i64,
+    },
 }
 
 impl Failure {
     pub(crate) fn new(code: impl Into<i64>, message: impl ToString) -> Self {
-        Failure::Failed { message: message.to_string(), code: code.into() }
+        Failure::Failed {
+            message: message.to_string(),
+            code: code.into(),
+        }
     }
 }
 
@@ -37,7 +43,12 @@ impl From<Misuse> for Failure {
 }
 
 /// Puts `function` into the table of primitives that the Lua side of the library uses.
-pub(crate) fn export<A, R, F>(lua: &Lua, primitives: &Table, name: &str, function: F) -> mlua::Result<()>
+pub(crate) fn export<A, R, F>(
+    lua: &Lua,
+    primitives: &Table,
+    name: &str,
+    function: F,
+) -> mlua::Result<()>
 where
     A: FromLuaMulti,
     R: IntoLuaMulti,
@@ -53,7 +64,9 @@ where
             Err(Failure::Failed { message, code }) => {
                 values = (false, message, code).into_lua_multi(lua)?;
             }
-            Err(Failure::Misuse(Misuse(message))) => values = (Value::Nil, message).into_lua_multi(lua)?,
+            Err(Failure::Misuse(Misuse(message))) => {
+                values = (Value::Nil, message).into_lua_multi(lua)?
+            }
         }
         Ok(values)
     })?;

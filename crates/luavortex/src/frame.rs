@@ -26,18 +26,27 @@ struct Held {
 
 impl Frame {
     pub(crate) fn new(id: u64, message: Message, session: Session, channel: ChannelNumber) -> Self {
-        Frame { id, message, held: Cell::new(Some(Held { session, channel })) }
+        Frame {
+            id,
+            message,
+            held: Cell::new(Some(Held { session, channel })),
+        }
     }
 
     /// A frame that came in no window: content that rode in the answer to a start.
     pub(crate) fn without_window(id: u64, message: Message) -> Self {
-        Frame { id, message, held: Cell::new(None) }
+        Frame {
+            id,
+            message,
+            held: Cell::new(None),
+        }
     }
 
     /// The script is done with the frame: the peer may send as much again.
     fn consume(&self) {
         if let Some(held) = self.held.take() {
-            held.session.consume(held.channel, self.message.content().len());
+            held.session
+                .consume(held.channel, self.message.content().len());
         }
     }
 }
@@ -52,7 +61,10 @@ impl UserData for Frame {
     fn register(registry: &mut UserDataRegistry<Self>) {
         meta::add(registry, "frame");
         registry.add_meta_method(MetaMethod::ToString, |_, this, ()| {
-            Ok(format!("vortex.frame {:p}", std::ptr::from_ref(&this.message)))
+            Ok(format!(
+                "vortex.frame {:p}",
+                std::ptr::from_ref(&this.message)
+            ))
         });
     }
 }
@@ -77,7 +89,9 @@ fn attribute(lua: &Lua, object: &Value, name: &str) -> Result<Value, Failure> {
         "payload_size" => number(message.payload().len()),
         "content" => octets(message.content()),
         "content_size" => number(message.content().len()),
-        "content_type" => message.header("content-type").map_or(Value::Nil, |value| octets(&value)),
+        "content_type" => message
+            .header("content-type")
+            .map_or(Value::Nil, |value| octets(&value)),
         "id" => Value::Integer(i64::try_from(frame.id).unwrap_or(i64::MAX)),
         "ref_count" => Value::Integer(1),
         _ => Value::Nil,
@@ -85,18 +99,29 @@ fn attribute(lua: &Lua, object: &Value, name: &str) -> Result<Value, Failure> {
 }
 
 pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
-    export(lua, primitives, "frame_attribute", |lua, (object, name): (Value, Value)| {
-        match name.as_string().and_then(|name| name.to_str().ok()) {
+    export(
+        lua,
+        primitives,
+        "frame_attribute",
+        |lua, (object, name): (Value, Value)| match name
+            .as_string()
+            .and_then(|name| name.to_str().ok())
+        {
             Some(name) => attribute(lua, &object, &name),
             None => Ok(Value::Nil),
-        }
-    })?;
-    export(lua, primitives, "frame_header", |lua, (object, name): (Value, Value)| {
-        let frame = convert::object::<Frame>(&object, "frame", At("header", 1, "frame"))?;
-        let name = convert::text(lua, &name, At("header", 2, "name"))?;
-        let header = frame.message.header(&name);
-        Ok(header.and_then(|value| lua.create_string(&value).ok()))
-    })?;
+        },
+    )?;
+    export(
+        lua,
+        primitives,
+        "frame_header",
+        |lua, (object, name): (Value, Value)| {
+            let frame = convert::object::<Frame>(&object, "frame", At("header", 1, "frame"))?;
+            let name = convert::text(lua, &name, At("header", 2, "name"))?;
+            let header = frame.message.header(&name);
+            Ok(header.and_then(|value| lua.create_string(&value).ok()))
+        },
+    )?;
     // The handler of the frame is done, or there is none.
     export(lua, primitives, "consume_frame", |_, object: Value| {
         convert::object::<Frame>(&object, "frame", At("consume", 1, "frame"))?.consume();

@@ -21,9 +21,17 @@ pub(crate) enum Notice {
     /// The session is over.
     Ended(u64, Arc<End>),
     /// A listener took a connection.
-    Accepted { listener: u64, key: u64, session: Session, addresses: Addresses },
+    Accepted {
+        listener: u64,
+        key: u64,
+        session: Session,
+        addresses: Addresses,
+    },
     /// TCP is connected and the greetings are under way, or there is no connection.
-    Connected { key: u64, result: Result<Session, ConnectError> },
+    Connected {
+        key: u64,
+        result: Result<Session, ConnectError>,
+    },
     /// A listener was shut down.
     ListenerClosed(u64),
     /// Nothing refers to a context any more.
@@ -195,7 +203,11 @@ impl EventFd {
         let (shown, writer) = UnixStream::pair()?;
         shown.set_nonblocking(true)?;
         writer.set_nonblocking(true)?;
-        Ok(EventFd { shown, writer, readable: false })
+        Ok(EventFd {
+            shown,
+            writer,
+            readable: false,
+        })
     }
 
     fn number(&self) -> i32 {
@@ -208,8 +220,11 @@ impl EventFd {
         }
         let mut octet = [1];
         // One octet fits always, and is always there to be taken, unless the program closed the descriptor.
-        let done =
-            if readable { self.writer.write(&octet) } else { self.shown.read(&mut octet) };
+        let done = if readable {
+            self.writer.write(&octet)
+        } else {
+            self.shown.read(&mut octet)
+        };
         if let Err(error) = done {
             tracing::warn!(%error, "the descriptor of vortex.event_fd cannot be used; did the program close it?");
         }

@@ -74,7 +74,10 @@ impl Keeper {
             let shared = shared.clone();
             move || shared.run(&runtime)
         })?;
-        Ok(Keeper { shared, thread: Some(thread) })
+        Ok(Keeper {
+            shared,
+            thread: Some(thread),
+        })
     }
 
     /// Lua is about to wait: its thread wants the runtime.
@@ -104,7 +107,11 @@ impl Keeper {
 
     /// Tells when the next timer of the Lua side is due.
     pub(crate) fn set_next_timer(&self, due: Option<Instant>) {
-        *self.shared.next_timer.lock().unwrap_or_else(PoisonError::into_inner) = due;
+        *self
+            .shared
+            .next_timer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = due;
         if self.is_in_charge() {
             self.shared.recall();
         }
@@ -170,7 +177,10 @@ impl Shared {
         self.in_charge.store(true, Ordering::SeqCst);
         runtime.block_on(async {
             loop {
-                let due = *self.next_timer.lock().unwrap_or_else(PoisonError::into_inner);
+                let due = *self
+                    .next_timer
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
                 let mut timer = pin!(due.map(|due| sleep_until(due.into())));
                 let mut announced = false;
                 let over = poll_fn(|cx| {
@@ -203,14 +213,23 @@ impl Shared {
             return Poll::Ready(true);
         }
         self.inbox.wake_drivers();
-        if *self.next_timer.lock().unwrap_or_else(PoisonError::into_inner) != due {
+        if *self
+            .next_timer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            != due
+        {
             return Poll::Ready(false);
         }
         Poll::Pending
     }
 
     fn recall(&self) {
-        let waker = self.recall.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let waker = self
+            .recall
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(waker) = waker {
             waker.wake();
         }

@@ -41,7 +41,14 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 const MODULE: &str = "vortex.module";
 
 /// The modules below `vortex`.
-const SUBMODULES: &[&str] = &["ctx", "connection", "channel", "channelpool", "frame", "asyncqueue"];
+const SUBMODULES: &[&str] = &[
+    "ctx",
+    "connection",
+    "channel",
+    "channelpool",
+    "frame",
+    "asyncqueue",
+];
 
 /// The Lua side of the library, in the order in which the files need each other.
 const SOURCES: &[(&str, &str)] = &[
@@ -90,9 +97,16 @@ fn open(lua: &Lua) -> mlua::Result<Table> {
     asyncqueue::register(lua, &primitives)?;
     channelpool::register(lua, &primitives)?;
     events::register(lua, &primitives)?;
-    let load = |name: &str, source: &str| lua.load(source).set_name(format!("=vortex/{name}.lua")).into_function();
+    let load = |name: &str, source: &str| {
+        lua.load(source)
+            .set_name(format!("=vortex/{name}.lua"))
+            .into_function()
+    };
     let sources = lua.create_sequence_from(
-        SOURCES.iter().map(|(name, source)| load(name, source)).collect::<mlua::Result<Vec<Function>>>()?,
+        SOURCES
+            .iter()
+            .map(|(name, source)| load(name, source))
+            .collect::<mlua::Result<Vec<Function>>>()?,
     )?;
     let module: Table = load("boot", include_str!("lua/boot.lua"))?.call((primitives, sources))?;
     lua.set_named_registry_value(MODULE, &module)?;

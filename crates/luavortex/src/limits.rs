@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use beep_session::core::Config;
 use beep_session::ListenerLimits;
+use beep_session::core::Config;
 use mlua::{Lua, Table, Value};
 
 use crate::bridge::Served;
@@ -17,39 +17,131 @@ type Set = fn(&mut Config, &mut ListenerLimits, u64);
 /// Every limit: its name, how it is read, how it is set. Times are microseconds in Lua; 0 stands for "none" where
 /// a limit may be absent.
 const LIMITS: &[(&str, Get, Set)] = &[
-    ("window_on_open", |c, _| c.window_on_open.into(), |c, _, v| c.window_on_open = small(v)),
-    ("window_max", |c, _| c.window_max.into(), |c, _, v| c.window_max = small(v)),
-    ("frame_max", |c, _| c.frame_max.into(), |c, _, v| c.frame_max = small(v)),
-    ("header_max", |c, _| c.header_max as u64, |c, _, v| c.header_max = size(v)),
-    ("message_max", |c, _| c.message_max as u64, |c, _, v| c.message_max = size(v)),
-    ("joining_max", |c, _| c.joining_max as u64, |c, _, v| c.joining_max = size(v)),
-    ("answers_interleaved_max", |c, _| c.answers_interleaved_max as u64, |c, _, v| c.answers_interleaved_max = size(v)),
-    ("messages_unanswered_max", |c, _| c.messages_unanswered_max as u64, |c, _, v| c.messages_unanswered_max = size(v)),
-    ("messages_held_max", |c, _| c.messages_held_max as u64, |c, _, v| c.messages_held_max = size(v)),
-    ("outstanding_max", |c, _| c.outstanding_max as u64, |c, _, v| c.outstanding_max = size(v)),
-    ("send_queue_octets", |c, _| c.send_queue_octets as u64, |c, _, v| c.send_queue_octets = size(v)),
-    ("send_queue_messages", |c, _| c.send_queue_messages as u64, |c, _, v| c.send_queue_messages = size(v)),
+    (
+        "window_on_open",
+        |c, _| c.window_on_open.into(),
+        |c, _, v| c.window_on_open = small(v),
+    ),
+    (
+        "window_max",
+        |c, _| c.window_max.into(),
+        |c, _, v| c.window_max = small(v),
+    ),
+    (
+        "frame_max",
+        |c, _| c.frame_max.into(),
+        |c, _, v| c.frame_max = small(v),
+    ),
+    (
+        "header_max",
+        |c, _| c.header_max as u64,
+        |c, _, v| c.header_max = size(v),
+    ),
+    (
+        "message_max",
+        |c, _| c.message_max as u64,
+        |c, _, v| c.message_max = size(v),
+    ),
+    (
+        "joining_max",
+        |c, _| c.joining_max as u64,
+        |c, _, v| c.joining_max = size(v),
+    ),
+    (
+        "answers_interleaved_max",
+        |c, _| c.answers_interleaved_max as u64,
+        |c, _, v| c.answers_interleaved_max = size(v),
+    ),
+    (
+        "messages_unanswered_max",
+        |c, _| c.messages_unanswered_max as u64,
+        |c, _, v| c.messages_unanswered_max = size(v),
+    ),
+    (
+        "messages_held_max",
+        |c, _| c.messages_held_max as u64,
+        |c, _, v| c.messages_held_max = size(v),
+    ),
+    (
+        "outstanding_max",
+        |c, _| c.outstanding_max as u64,
+        |c, _, v| c.outstanding_max = size(v),
+    ),
+    (
+        "send_queue_octets",
+        |c, _| c.send_queue_octets as u64,
+        |c, _, v| c.send_queue_octets = size(v),
+    ),
+    (
+        "send_queue_messages",
+        |c, _| c.send_queue_messages as u64,
+        |c, _, v| c.send_queue_messages = size(v),
+    ),
     (
         "send_queue_octets_session",
         |c, _| c.send_queue_octets_session as u64,
         |c, _, v| c.send_queue_octets_session = size(v),
     ),
-    ("channels_max", |c, _| c.channels_max as u64, |c, _, v| c.channels_max = size(v)),
-    ("management_octets", |c, _| c.management_octets as u64, |c, _, v| c.management_octets = size(v)),
-    ("greeting_octets", |c, _| c.greeting_octets.into(), |c, _, v| c.greeting_octets = small(v)),
-    ("xml_depth_max", |c, _| c.xml_depth_max.into(), |c, _, v| c.xml_depth_max = small(v)),
-    ("xml_nodes_max", |c, _| c.xml_nodes_max.into(), |c, _, v| c.xml_nodes_max = small(v)),
-    ("management_pending_max", |c, _| c.management_pending_max as u64, |c, _, v| c.management_pending_max = size(v)),
-    ("greeting_timeout", |c, _| us(c.greeting_timeout), |c, _, v| c.greeting_timeout = Duration::from_micros(v)),
-    ("reply_timeout", |c, _| us(c.reply_timeout), |c, _, v| c.reply_timeout = Duration::from_micros(v)),
-    ("release_linger", |c, _| us(c.release_linger), |c, _, v| c.release_linger = Duration::from_micros(v)),
+    (
+        "channels_max",
+        |c, _| c.channels_max as u64,
+        |c, _, v| c.channels_max = size(v),
+    ),
+    (
+        "management_octets",
+        |c, _| c.management_octets as u64,
+        |c, _, v| c.management_octets = size(v),
+    ),
+    (
+        "greeting_octets",
+        |c, _| c.greeting_octets.into(),
+        |c, _, v| c.greeting_octets = small(v),
+    ),
+    (
+        "xml_depth_max",
+        |c, _| c.xml_depth_max.into(),
+        |c, _, v| c.xml_depth_max = small(v),
+    ),
+    (
+        "xml_nodes_max",
+        |c, _| c.xml_nodes_max.into(),
+        |c, _, v| c.xml_nodes_max = small(v),
+    ),
+    (
+        "management_pending_max",
+        |c, _| c.management_pending_max as u64,
+        |c, _, v| c.management_pending_max = size(v),
+    ),
+    (
+        "greeting_timeout",
+        |c, _| us(c.greeting_timeout),
+        |c, _, v| c.greeting_timeout = Duration::from_micros(v),
+    ),
+    (
+        "reply_timeout",
+        |c, _| us(c.reply_timeout),
+        |c, _, v| c.reply_timeout = Duration::from_micros(v),
+    ),
+    (
+        "release_linger",
+        |c, _| us(c.release_linger),
+        |c, _, v| c.release_linger = Duration::from_micros(v),
+    ),
     (
         "idle_timeout",
         |c, _| c.idle_timeout.map_or(0, us),
         |c, _, v| c.idle_timeout = (v > 0).then(|| Duration::from_micros(v)),
     ),
-    ("connections_max", |_, l| l.connections_max as u64, |_, l, v| l.connections_max = size(v)),
-    ("half_open_max", |_, l| l.half_open_max as u64, |_, l, v| l.half_open_max = size(v)),
+    (
+        "connections_max",
+        |_, l| l.connections_max as u64,
+        |_, l, v| l.connections_max = size(v),
+    ),
+    (
+        "half_open_max",
+        |_, l| l.half_open_max as u64,
+        |_, l, v| l.half_open_max = size(v),
+    ),
 ];
 
 fn us(duration: Duration) -> u64 {
@@ -77,15 +169,29 @@ pub(crate) fn set(lua: &Lua, served: &Arc<Served>, table: &Value) -> Result<(), 
         let Ok((name, value)) = pair else { continue };
         let name = match &name {
             Value::String(name) => name.to_string_lossy(),
-            other => return Err(at.says(&format!("limits are named by strings, got a {}", other.type_name())).into()),
+            other => {
+                return Err(at
+                    .says(&format!(
+                        "limits are named by strings, got a {}",
+                        other.type_name()
+                    ))
+                    .into());
+            }
         };
         let Some((_, _, set)) = LIMITS.iter().find(|(known, ..)| *known == name) else {
             let known: Vec<&str> = LIMITS.iter().map(|(name, ..)| *name).collect();
-            return Err(at.says(&format!("there is no limit '{name}'; there are {}", known.join(", "))).into());
+            return Err(at
+                .says(&format!(
+                    "there is no limit '{name}'; there are {}",
+                    known.join(", ")
+                ))
+                .into());
         };
         let number = convert::whole(lua, &value, at)?;
         let Ok(number) = u64::try_from(number) else {
-            return Err(at.says(&format!("limit '{name}' cannot be {number}")).into());
+            return Err(at
+                .says(&format!("limit '{name}' cannot be {number}"))
+                .into());
         };
         set(&mut config, &mut listener, number);
     }
@@ -99,6 +205,9 @@ pub(crate) fn set(lua: &Lua, served: &Arc<Served>, table: &Value) -> Result<(), 
 /// All limits by name.
 pub(crate) fn table(lua: &Lua, served: &Arc<Served>) -> Result<Table, Failure> {
     let state = served.lock();
-    let entries = LIMITS.iter().map(|(name, get, _)| (*name, get(&state.config, &state.listener_limits)));
-    lua.create_table_from(entries).map_err(|error| Failure::new(crate::status::MEMORY, error))
+    let entries = LIMITS
+        .iter()
+        .map(|(name, get, _)| (*name, get(&state.config, &state.listener_limits)));
+    lua.create_table_from(entries)
+        .map_err(|error| Failure::new(crate::status::MEMORY, error))
 }

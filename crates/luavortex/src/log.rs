@@ -69,7 +69,8 @@ fn install() {
 /// Reads the environment, once: a number above 0 switches on.
 pub(crate) fn init_from_environment() {
     let is_set = |name: &str| {
-        std::env::var(name).is_ok_and(|value| value.trim().parse::<i64>().is_ok_and(|number| number > 0))
+        std::env::var(name)
+            .is_ok_and(|value| value.trim().parse::<i64>().is_ok_and(|number| number > 0))
     };
     if is_set("VORTEX_DEBUG_COLOR") || is_set("LUA_VORTEX_DEBUG_COLOR") {
         set(Level::Color, true);

@@ -43,7 +43,11 @@ impl CaughtSignals {
         reader.set_nonblocking(true)?;
         writer.set_nonblocking(true)?;
         let previous_target = WRITE_TO.swap(writer.as_raw_fd(), Ordering::SeqCst);
-        let mut caught = CaughtSignals { before: Vec::new(), previous_target, _writer: writer };
+        let mut caught = CaughtSignals {
+            before: Vec::new(),
+            previous_target,
+            _writer: writer,
+        };
         for signal in SIGNALS {
             let mut before = MaybeUninit::<sigaction>::uninit();
             // SAFETY: both structures are valid for the call, which fills `before` when it succeeds; `handle` is

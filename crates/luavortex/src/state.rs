@@ -43,8 +43,9 @@ impl State {
         if let Some(engine) = self.engine.get() {
             return Ok(engine);
         }
-        let engine = Engine::new()
-            .map_err(|error| Failure::new(status::ERROR, format!("cannot start the engine: {error}")))?;
+        let engine = Engine::new().map_err(|error| {
+            Failure::new(status::ERROR, format!("cannot start the engine: {error}"))
+        })?;
         Ok(self.engine.get_or_init(|| engine))
     }
 

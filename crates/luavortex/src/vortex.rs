@@ -35,13 +35,16 @@ fn microseconds(value: &Value, at: At<'_>) -> Result<f64, Misuse> {
 }
 
 fn duration(us: f64) -> Duration {
-    Duration::try_from_secs_f64((us / 1e6).max(0.0)).map_or(FOR_EVER, |duration| duration.min(FOR_EVER))
+    Duration::try_from_secs_f64((us / 1e6).max(0.0))
+        .map_or(FOR_EVER, |duration| duration.min(FOR_EVER))
 }
 
 /// Waits for an event. `nil` without a limit; true for events, false when the time is over, nil when interrupted.
 fn wait(lua: &Lua, us: Option<f64>) -> Result<Option<bool>, Failure> {
     let state = State::of(lua);
-    let limit = us.map(duration).and_then(|limit| Instant::now().checked_add(limit));
+    let limit = us
+        .map(duration)
+        .and_then(|limit| Instant::now().checked_add(limit));
     Ok(match state.engine()?.wait(limit) {
         Waited::Events => Some(true),
         Waited::TimeIsUp => Some(false),
@@ -66,7 +69,9 @@ impl Drop for SignalWatch {
 fn watch_signals(lua: &Lua) -> Result<AnyUserData, Failure> {
     let state = State::of(lua);
     let engine = state.engine()?;
-    let failed = |error: std::io::Error| Failure::new(status::ERROR, format!("cannot catch signals: {error}"));
+    let failed = |error: std::io::Error| {
+        Failure::new(status::ERROR, format!("cannot catch signals: {error}"))
+    };
     let (caught, reader) = CaughtSignals::catch().map_err(failed)?;
     let _runtime = engine.runtime().enter();
     let reader = tokio::net::UnixStream::from_std(reader).map_err(failed)?;
@@ -79,8 +84,11 @@ fn watch_signals(lua: &Lua) -> Result<AnyUserData, Failure> {
             }
         }
     });
-    lua.create_userdata(SignalWatch { _caught: caught, task: task.abort_handle() })
-        .map_err(|error| Failure::new(status::MEMORY, error))
+    lua.create_userdata(SignalWatch {
+        _caught: caught,
+        task: task.abort_handle(),
+    })
+    .map_err(|error| Failure::new(status::MEMORY, error))
 }
 
 pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
@@ -93,9 +101,10 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
     })?;
     primitives.raw_set("class_of", class_of)?;
     // For glue that leaves metamethods.
-    let leave = lua.create_function(|lua, (class, metamethod, value): (String, String, Value)| {
-        crate::meta::leave(lua, &class, &metamethod, value)
-    })?;
+    let leave =
+        lua.create_function(|lua, (class, metamethod, value): (String, String, Value)| {
+            crate::meta::leave(lua, &class, &metamethod, value)
+        })?;
     primitives.raw_set("leave_metamethod", leave)?;
     export(lua, primitives, "wait", wait)?;
     // Whether Lua has something to do, after a look at the sockets.
@@ -113,16 +122,23 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
         }
         Ok(())
     })?;
-    export(lua, primitives, "set_coroutines_ready", |lua, ready: bool| {
-        State::of(lua).engine()?.inbox.set_coroutines_ready(ready);
-        Ok(())
-    })?;
+    export(
+        lua,
+        primitives,
+        "set_coroutines_ready",
+        |lua, ready: bool| {
+            State::of(lua).engine()?.inbox.set_coroutines_ready(ready);
+            Ok(())
+        },
+    )?;
     export(lua, primitives, "event_fd", |lua, ()| {
         let state = State::of(lua);
         let fd = state.engine()?.inbox.event_fd();
         fd.map_err(|error| Failure::new(status::ERROR, format!("no event descriptor: {error}")))
     })?;
-    export(lua, primitives, "add_timer", |lua, us: f64| Ok(State::of(lua).engine()?.add_timer(duration(us))))?;
+    export(lua, primitives, "add_timer", |lua, us: f64| {
+        Ok(State::of(lua).engine()?.add_timer(duration(us)))
+    })?;
     export(lua, primitives, "cancel_timer", |lua, id: u64| {
         if let Some(engine) = State::of(lua).running_engine() {
             engine.cancel_timer(id);
@@ -130,13 +146,23 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
         Ok(())
     })?;
     // A number of microseconds, checked.
-    export(lua, primitives, "microseconds", |_, (value, function, position): (Value, String, usize)| {
-        Ok(microseconds(&value, At(&function, position, "us"))?)
-    })?;
+    export(
+        lua,
+        primitives,
+        "microseconds",
+        |_, (value, function, position): (Value, String, usize)| {
+            Ok(microseconds(&value, At(&function, position, "us"))?)
+        },
+    )?;
     // A whole number, checked.
-    export(lua, primitives, "whole", |lua, (value, function, position, name): (Value, String, usize, String)| {
-        Ok(convert::whole(lua, &value, At(&function, position, &name))?)
-    })?;
+    export(
+        lua,
+        primitives,
+        "whole",
+        |lua, (value, function, position, name): (Value, String, usize, String)| {
+            Ok(convert::whole(lua, &value, At(&function, position, &name))?)
+        },
+    )?;
     // The wording of a complaint about an argument.
     let complaint = lua.create_function(
         |_, (value, function, position, name, expected): (Value, String, usize, String, String)| {
@@ -145,18 +171,32 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
     )?;
     primitives.raw_set("complaint", complaint)?;
     // A string as the key of `set_data`: numbers are keys like the strings they are written as.
-    export(lua, primitives, "data_key", |lua, (value, function): (Value, String)| {
-        Ok(convert::octets(lua, &value, At(&function, 2, "key"))?)
+    export(
+        lua,
+        primitives,
+        "data_key",
+        |lua, (value, function): (Value, String)| {
+            Ok(convert::octets(lua, &value, At(&function, 2, "key"))?)
+        },
+    )?;
+    export(lua, primitives, "watch_signals", |lua, ()| {
+        watch_signals(lua)
     })?;
-    export(lua, primitives, "watch_signals", |lua, ()| watch_signals(lua))?;
-    export(lua, primitives, "unwatch_signals", |_, watch: AnyUserData| {
-        // What was no watch or is gone already has nothing to give back.
-        let _ = watch.take::<SignalWatch>();
-        Ok(())
-    })?;
+    export(
+        lua,
+        primitives,
+        "unwatch_signals",
+        |_, watch: AnyUserData| {
+            // What was no watch or is gone already has nothing to give back.
+            let _ = watch.take::<SignalWatch>();
+            Ok(())
+        },
+    )?;
     // Microseconds since some moment, for limits that are checked between events.
     let started = Instant::now();
-    export(lua, primitives, "now", move |_, ()| Ok(started.elapsed().as_secs_f64() * 1e6))?;
+    export(lua, primitives, "now", move |_, ()| {
+        Ok(started.elapsed().as_secs_f64() * 1e6)
+    })?;
     // The limit of waits that have none of their own (VORTEX_SYNC_TIMEOUT), in microseconds.
     export(lua, primitives, "reply_timeout", |_, ctx: Value| {
         let ctx = crate::ctx::ctx_of(&ctx, At("reply_timeout", 1, "ctx"))?;

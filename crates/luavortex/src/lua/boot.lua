@@ -4,8 +4,6 @@ local raw, sources = ...
 -- Scripts overwrite globals: whatever the library needs later is taken now.
 local lib = {
   ipairs = ipairs,
-  next_key = next,
-  pcall = pcall,
   tostring = tostring,
   gsub = string.gsub,
   table_insert = table.insert,

@@ -265,13 +265,11 @@ function lib.wait_listeners (object, unlock_on_signal)
     watch = value
     lib.signal_waits[operation] = true
   end
-  local ok, problem = lib.pcall (scheduler.await, operation)
+  -- Not under pcall, which Lua 5.1 cannot suspend; should the wait raise, the watch ends when it is collected.
+  scheduler.await (operation)
   lib.signal_waits[operation] = nil
   if watch then
     raw.unwatch_signals (watch)
-  end
-  if not ok then
-    error (problem, 0)
   end
 end
 
