@@ -205,9 +205,24 @@ function t.echo (_, channel, frame)
 end
 
 -- a listener on a free port of this machine
+-- With these set, a relay that judges what passes stands between both sides: it
+-- takes connections on one port and goes on to the other. A second listener at
+-- the same time does without.
+local LISTEN_PORT, RELAY_PORT = os.getenv "SPEC_LISTEN_PORT", os.getenv "SPEC_RELAY_PORT"
+
+-- For tests that a relay would disturb, or that do on purpose what it objects to.
+function t.not_through_a_relay ()
+   if RELAY_PORT then
+      t.skip ("the relay stands in between")
+   end
+end
+
 function t.listen (ctx)
    local vortex = require "vortex"
-   local listener = vortex.create_listener (ctx, "127.0.0.1", "0")
+   local listener = vortex.create_listener (ctx, "127.0.0.1", LISTEN_PORT or "0")
+   if LISTEN_PORT and not listener:is_ok () then
+      listener = vortex.create_listener (ctx, "127.0.0.1", "0")
+   end
    if not listener:is_ok () then
       fail ("no listener: " .. tostring (listener.error_msg))
    end
@@ -216,7 +231,8 @@ end
 
 function t.connect (ctx, listener)
    local vortex = require "vortex"
-   local conn = vortex.connection.new (ctx, "127.0.0.1", listener.port)
+   local port = listener.port == LISTEN_PORT and RELAY_PORT or listener.port
+   local conn = vortex.connection.new (ctx, "127.0.0.1", port)
    if not conn:is_ok () then
       fail ("no connection: " .. tostring (conn.error_msg))
    end

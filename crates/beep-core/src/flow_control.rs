@@ -190,3 +190,137 @@ impl ReceiveWindow {
         size.saturating_sub(self.held)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHANNEL: ChannelNumber = ChannelNumber::MANAGEMENT;
+
+    fn seq(ackno: u32, window: u32) -> SeqHeader {
+        SeqHeader {
+            channel: CHANNEL,
+            ackno: SeqNo::new(ackno),
+            window,
+        }
+    }
+
+    fn config(window_max: u32) -> Config {
+        Config {
+            window_max,
+            ..Config::default()
+        }
+    }
+
+    #[test]
+    fn a_grant_is_counted_from_its_acknowledgement() {
+        let mut window = SendWindow::new(SeqNo::ZERO);
+        assert_eq!(window.room(), INITIAL_WINDOW);
+        window.sent(4000);
+        assert_eq!(window.grant(&seq(4000, 4096)), Ok(true));
+        assert_eq!(window.room(), 4096);
+        // An older acknowledgement with the same edge says nothing new.
+        assert_eq!(window.grant(&seq(3000, 5096)), Ok(false));
+        assert_eq!(window.grant(&seq(4000, 4097)), Ok(true));
+        assert_eq!(window.room(), 4097);
+    }
+
+    #[test]
+    fn a_window_of_one_octet_is_obeyed() {
+        let mut window = SendWindow::new(SeqNo::ZERO);
+        window.sent(4096);
+        assert_eq!(window.room(), 0);
+        assert_eq!(window.grant(&seq(4096, 1)), Ok(true));
+        assert_eq!(window.room(), 1);
+    }
+
+    #[test]
+    fn a_grant_takes_nothing_back_and_acknowledges_nothing_unsent() {
+        let mut window = SendWindow::new(SeqNo::ZERO);
+        window.sent(100);
+        for (ackno, size) in [(0, 4095), (100, 3995), (100, 0), (50, 10)] {
+            let shrinking = window.grant(&seq(ackno, size));
+            assert!(
+                matches!(shrinking, Err(ProtocolError::WindowShrinks { .. })),
+                "{ackno} {size}"
+            );
+        }
+        let unsent = window.grant(&seq(101, 4096));
+        assert!(matches!(unsent, Err(ProtocolError::SeqBeyondSent { .. })));
+        assert_eq!(window.room(), 3996);
+    }
+
+    #[test]
+    fn sending_goes_on_across_the_wrap() {
+        let mut window = SendWindow::new(SeqNo::new(u32::MAX - 9));
+        window.sent(20);
+        assert_eq!(window.next(), SeqNo::new(10));
+        assert_eq!(window.grant(&seq(u32::MAX, 8192)), Ok(true));
+        assert_eq!(window.room(), 8192 - 11);
+    }
+
+    #[test]
+    fn a_frame_has_to_fit_the_window_and_the_sequence() {
+        let mut window = ReceiveWindow::new(SeqNo::ZERO);
+        assert_eq!(window.check(CHANNEL, SeqNo::ZERO, 4096), Ok(()));
+        let over = window.check(CHANNEL, SeqNo::ZERO, 4097);
+        assert!(matches!(over, Err(ProtocolError::WindowExceeded { .. })));
+        window.received(4000);
+        for wrong in [0, 3999, 4001] {
+            let gap = window.check(CHANNEL, SeqNo::new(wrong), 1);
+            assert!(matches!(gap, Err(ProtocolError::WrongSeqno { .. })));
+        }
+        assert_eq!(window.check(CHANNEL, SeqNo::new(4000), 96), Ok(()));
+        let over = window.check(CHANNEL, SeqNo::new(4000), 97);
+        assert!(matches!(over, Err(ProtocolError::WindowExceeded { .. })));
+    }
+
+    #[test]
+    fn a_seq_is_due_at_half_the_window_and_grants_a_whole_one() {
+        let mut window = ReceiveWindow::new(SeqNo::ZERO);
+        window.received(2047);
+        assert!(!window.is_grant_due());
+        window.received(1);
+        assert!(window.is_grant_due());
+        assert_eq!(window.grant(CHANNEL, 4096), Some(seq(2048, 4096)));
+        assert!(!window.is_grant_due());
+        assert_eq!(window.grant(CHANNEL, 4096), None);
+    }
+
+    #[test]
+    fn what_the_application_holds_is_not_granted_again() {
+        let config = config(16_384);
+        let mut window = ReceiveWindow::new(SeqNo::ZERO);
+        window.received(4096);
+        window.hold(1024, &config);
+        window.hold(1024, &config);
+        assert_eq!(window.grant(CHANNEL, 4096), Some(seq(4096, 2048)));
+        window.consume(1024, &config);
+        window.consume(1024, &config);
+        assert_eq!(window.grant(CHANNEL, 4096), Some(seq(4096, 4096)));
+    }
+
+    #[test]
+    fn the_window_grows_with_use_and_with_large_messages_up_to_its_limit() {
+        let mut window = ReceiveWindow::new(SeqNo::ZERO);
+        window.received(4096);
+        assert_eq!(window.grant(CHANNEL, 12_000), Some(seq(4096, 8192)));
+        window.received(8192);
+        assert_eq!(window.grant(CHANNEL, 12_000), Some(seq(12_288, 12_000)));
+        let config = config(16_000);
+        window.hold(1_000_000, &config);
+        window.consume(1_000_000, &config);
+        assert_eq!(window.grant(CHANNEL, 16_000), Some(seq(12_288, 16_000)));
+    }
+
+    #[test]
+    fn an_offer_never_makes_the_window_smaller() {
+        let mut window = ReceiveWindow::new(SeqNo::ZERO);
+        window.offer(65_536);
+        window.offer(5000);
+        assert_eq!(window.grant(CHANNEL, 65_536), Some(seq(0, 65_536)));
+        assert!(!window.is_nearly_used_up());
+        window.received(60_000);
+        assert!(window.is_nearly_used_up());
+    }
+}

@@ -186,3 +186,137 @@ pub(crate) fn shrink<T>(queue: &mut VecDeque<T>) {
         *queue = VecDeque::new();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Outgoing;
+
+    fn number(value: u32) -> MsgNo {
+        MsgNo::new(value).unwrap()
+    }
+
+    /// MSGs that were received in full, in this order.
+    fn owed(numbers: &[u32]) -> ReplyOrder {
+        let mut order = ReplyOrder::default();
+        for value in numbers {
+            order.begin(number(*value));
+            order.complete(number(*value));
+        }
+        order
+    }
+
+    fn give(
+        order: &mut ReplyOrder,
+        kind: MessageKind,
+        msgno: u32,
+    ) -> Result<Option<AnsNo>, NoSuchMessage> {
+        order.give(Queued::new(kind, number(msgno), None, Outgoing::default()))
+    }
+
+    /// Everything that may be sent now.
+    fn due(order: &mut ReplyOrder) -> Vec<(MessageKind, u32)> {
+        std::iter::from_fn(|| order.next())
+            .map(|reply| (reply.kind, reply.msgno.value()))
+            .collect()
+    }
+
+    #[test]
+    fn replies_are_kept_until_the_older_ones_are_given() {
+        use MessageKind::{Ans, Err, Nul, Rpy};
+        let mut order = owed(&[0, 1, 2]);
+        give(&mut order, Err, 2).unwrap();
+        give(&mut order, Ans, 1).unwrap();
+        assert_eq!(due(&mut order), []);
+        give(&mut order, Rpy, 0).unwrap();
+        assert_eq!(due(&mut order), [(Rpy, 0), (Ans, 1)]);
+        give(&mut order, Nul, 1).unwrap();
+        assert_eq!(due(&mut order), [(Nul, 1), (Err, 2)]);
+        assert_eq!(order.unanswered(), 0);
+    }
+
+    #[test]
+    fn a_reply_waits_for_the_end_of_its_msg() {
+        let mut order = ReplyOrder::default();
+        order.begin(number(0));
+        give(&mut order, MessageKind::Rpy, 0).unwrap();
+        assert_eq!(due(&mut order), []);
+        order.complete(number(0));
+        assert_eq!(due(&mut order), [(MessageKind::Rpy, 0)]);
+    }
+
+    #[test]
+    fn a_number_is_in_use_until_its_reply_was_sent() {
+        let mut order = owed(&[0]);
+        give(&mut order, MessageKind::Rpy, 0).unwrap();
+        due(&mut order);
+        assert!(order.is_in_use(number(0)));
+        assert_eq!((order.len(), order.unanswered()), (1, 0));
+        order.sent();
+        assert!(!order.is_in_use(number(0)));
+        assert!(order.is_empty());
+    }
+
+    #[test]
+    fn a_msg_is_answered_once() {
+        let mut order = owed(&[0, 1]);
+        give(&mut order, MessageKind::Rpy, 0).unwrap();
+        for kind in [MessageKind::Rpy, MessageKind::Ans, MessageKind::Nul] {
+            assert_eq!(give(&mut order, kind, 0), Err(NoSuchMessage));
+        }
+        assert_eq!(give(&mut order, MessageKind::Msg, 1), Err(NoSuchMessage));
+        assert_eq!(give(&mut order, MessageKind::Rpy, 2), Err(NoSuchMessage));
+    }
+
+    #[test]
+    fn a_series_is_numbered_from_zero_and_ends_with_nul_only() {
+        let mut order = owed(&[7]);
+        for value in 0..3 {
+            let ansno = give(&mut order, MessageKind::Ans, 7);
+            assert_eq!(ansno, Ok(AnsNo::new(value)));
+        }
+        assert_eq!(give(&mut order, MessageKind::Rpy, 7), Err(NoSuchMessage));
+        assert_eq!(give(&mut order, MessageKind::Err, 7), Err(NoSuchMessage));
+        assert_eq!(give(&mut order, MessageKind::Nul, 7), Ok(None));
+        assert_eq!(order.unanswered(), 0);
+    }
+
+    #[test]
+    fn numbers_may_jump_and_wrap() {
+        let last = MsgNo::MAX.value();
+        for numbers in [[last - 1, last, 0, 1], [77, 5, last, 0]] {
+            let mut order = owed(&numbers);
+            assert!(!order.is_in_use(number(1000)));
+            for value in numbers.iter().rev() {
+                assert!(order.is_in_use(number(*value)));
+                give(&mut order, MessageKind::Rpy, *value).unwrap();
+            }
+            let sent: Vec<_> = due(&mut order).iter().map(|reply| reply.1).collect();
+            assert_eq!(sent, numbers);
+            for value in numbers {
+                order.sent();
+                assert!(!order.is_in_use(number(value)));
+            }
+            assert!(order.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_number_that_was_answered_may_come_again() {
+        let mut order = owed(&[3, 9]);
+        for value in [3, 9] {
+            give(&mut order, MessageKind::Rpy, value).unwrap();
+            due(&mut order);
+            order.sent();
+            order.begin(number(value));
+            order.complete(number(value));
+        }
+        assert_eq!(order.len(), 2);
+        give(&mut order, MessageKind::Err, 9).unwrap();
+        give(&mut order, MessageKind::Rpy, 3).unwrap();
+        assert_eq!(
+            due(&mut order),
+            [(MessageKind::Rpy, 3), (MessageKind::Err, 9)]
+        );
+    }
+}

@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 mod arguments;
+mod descriptors;
 mod interpreter;
 mod output;
 mod prompt;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    descriptors::raise_limit();
     if let Err(error) = signals::watch() {
         output::error(format!("Ctrl-C will not end waits in order: {error}").as_bytes());
     }

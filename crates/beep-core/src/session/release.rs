@@ -9,6 +9,7 @@ use super::Session;
 use super::closing::close_document;
 use super::deadlines::{DeadlineKey, Timer};
 use super::management::OwnRequest;
+use crate::config::Role;
 use crate::error::{ChannelFailure, Deadline, SessionEnd, UsageError};
 use crate::event::Event;
 use crate::management::{Close, ErrorReply};
@@ -135,7 +136,12 @@ impl Session {
             });
             return Ok(());
         }
-        // Both ends want it: nobody has to be asked.
+        // Both ends want it: nobody has to be asked. Two answers would cross as well, and each would come behind the
+        // last frame of its sender's peer; so the listener's answer is the one, and the initiator hangs up on it.
+        if self.own_release.is_sent() && self.role == Role::Initiator {
+            self.peer_release = PeerRelease::No;
+            return Ok(());
+        }
         if let OwnRelease::Waiting { deadline, .. } = self.own_release {
             self.deadlines.cancel(deadline);
             self.own_release = OwnRelease::No;

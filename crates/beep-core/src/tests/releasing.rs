@@ -101,7 +101,7 @@ fn a_release_waits_for_replies_and_can_be_refused() {
 }
 
 #[test]
-fn crossed_releases_end_both_ends() {
+fn crossed_releases_end_both_ends_with_one_answer() {
     let mut pair = Pair::new();
     pair.initiator
         .session
@@ -112,6 +112,10 @@ fn crossed_releases_end_both_ends() {
         .release(pair.now, ReplyCode::SUCCESS, None)
         .unwrap();
     pair.settle();
+    // Only the listener answered: its `<ok />` is the last frame, and the initiator hangs up on it.
+    assert!(pair.initiator.session.should_hang_up());
+    assert!(pair.listener.session.end().is_none());
+    pair.listener.session.handle_end_of_stream(pair.now);
     for end in [&mut pair.initiator, &mut pair.listener] {
         assert!(matches!(
             end.session.end(),

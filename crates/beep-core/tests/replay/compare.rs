@@ -49,12 +49,9 @@ pub(crate) fn sent(recording: &Recording, player: &Player) -> Vec<String> {
         let ours = player.sent.messages.iter();
         let ours = ours.filter(|message| (message.session, message.id.channel) == place);
         let (wanted, ours): (Vec<_>, Vec<_>) = (wanted.collect(), ours.collect());
-        let ids = |ids: Vec<Id>| ids;
-        assert_eq!(
-            ids(ours.iter().map(|message| message.id).collect()),
-            ids(wanted.iter().map(|message| message.id).collect()),
-            "messages sent on channel {place:?}"
-        );
+        let wanted_ids: Vec<Id> = wanted.iter().map(|message| message.id).collect();
+        let our_ids: Vec<Id> = ours.iter().map(|message| message.id).collect();
+        assert_eq!(our_ids, wanted_ids, "messages sent on channel {place:?}");
         for (wanted, ours) in wanted.iter().zip(&ours) {
             notes.extend(one_sent(recording, wanted, ours));
         }
