@@ -18,5 +18,6 @@ return {
    "misuse_spec",
    "odd_objects_spec",
    "wild_spec",
-   "regression_spec"
+   "regression_spec",
+   "load_spec"
 }

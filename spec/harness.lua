@@ -229,10 +229,14 @@ function t.listen (ctx)
    return listener
 end
 
+-- the port by which a listener is reached
+function t.port_to (listener)
+   return listener.port == LISTEN_PORT and RELAY_PORT or listener.port
+end
+
 function t.connect (ctx, listener)
    local vortex = require "vortex"
-   local port = listener.port == LISTEN_PORT and RELAY_PORT or listener.port
-   local conn = vortex.connection.new (ctx, "127.0.0.1", port)
+   local conn = vortex.connection.new (ctx, "127.0.0.1", t.port_to (listener))
    if not conn:is_ok () then
       fail ("no connection: " .. tostring (conn.error_msg))
    end

@@ -57,6 +57,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("ctx", include_str!("lua/ctx.lua")),
     ("connection", include_str!("lua/connection.lua")),
     ("channel", include_str!("lua/channel.lua")),
+    ("request", include_str!("lua/request.lua")),
     ("frame", include_str!("lua/frame.lua")),
     ("asyncqueue", include_str!("lua/asyncqueue.lua")),
     ("channelpool", include_str!("lua/channelpool.lua")),

@@ -1,6 +1,6 @@
 //! The numbers of the older API: states of a connection, and why it ended (`vortex.status_OK` and its like).
 
-use beep_session::core::{Deadline, SessionEnd};
+use beep_session::core::{Deadline, ProtocolError, SessionEnd};
 use beep_session::{ConnectError, End};
 
 /// Names and numbers, as scripts see them.
@@ -46,7 +46,10 @@ pub(crate) fn of_end(end: &End) -> i64 {
         End::Protocol(end) => match end {
             SessionEnd::Released { .. } => CLOSE_CALLED,
             SessionEnd::PeerHungUp { .. } => PEER_LEFT,
-            SessionEnd::GreetingRefused(_) => GREETINGS_FAILURE,
+            SessionEnd::GreetingRefused(_)
+            | SessionEnd::Protocol(
+                ProtocolError::NoGreeting { .. } | ProtocolError::BadGreeting(_),
+            ) => GREETINGS_FAILURE,
             SessionEnd::Protocol(_) => PROTOCOL_ERROR,
             SessionEnd::TimedOut(Deadline::Greeting) => GREETINGS_FAILURE,
             SessionEnd::TimedOut(_) => FORCED_CLOSE,

@@ -1,7 +1,7 @@
 -- vortex.connection: sessions and listeners.
 local raw, lib = ...
 
-local error, ipairs, pairs, setmetatable, next = error, ipairs, pairs, setmetatable, next
+local error, ipairs, pairs, setmetatable = error, ipairs, pairs, setmetatable
 local scheduler, checked = lib.scheduler, lib.checked
 local run, run_later, complete, await = scheduler.run, scheduler.run_later, scheduler.complete, scheduler.await
 local dispatch = scheduler.dispatch
@@ -233,7 +233,7 @@ raw.leave_metamethod ("connection", "__close", function (object)
 end)
 
 function connection.set_on_close (object, handler, data)
-  local session, key = session_of (object, "set_on_close")
+  local session = session_of (object, "set_on_close")
   lib.need_handler (handler, 2, "set_on_close", 2, "handler")
   if not session or session.has_ended then
     run_later ("connection close", nil, nil, handler, object, data)

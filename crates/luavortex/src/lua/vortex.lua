@@ -1,7 +1,7 @@
 -- The module: what scripts get from `require "vortex"`.
 local raw, lib = ...
 
-local pairs, error, type = pairs, error, type
+local pairs, error = pairs, error
 local scheduler, checked = lib.scheduler, lib.checked
 
 local vortex = {

@@ -1,0 +1,18 @@
+//! LuaVortex against peers that are not ours: octets written by hand, sent over TCP to scripts that the command runs.
+
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod by_hand;
+mod scripts;
+
+mod client_side;
+mod computing;
+mod documents;
+mod endings;
+mod form;
+mod polling;
+mod signals;
+mod windows;
