@@ -49,11 +49,25 @@ impl Session {
             .get(&number)
             .filter(|channel| channel.is_usable());
         let channel = channel.ok_or(UsageError::NotOpen(number))?;
+        let closing = channel.closing.as_deref();
+        let peers = closing
+            .filter(|closing| matches!(closing.own, OwnClose::No))
+            .map(|closing| &closing.peers);
+        match peers {
+            Some(PeerClose::Asked { .. }) => {
+                self.accept_close(number)?;
+                self.join(number);
+                return Ok(());
+            }
+            // Agreed before; from here on the caller is told how that goes on.
+            Some(PeerClose::Accepted { .. } | PeerClose::Answering) => {
+                self.join(number);
+                return Ok(());
+            }
+            Some(PeerClose::No | PeerClose::Answered) | None => {}
+        }
         if channel.is_closing() {
             return Err(UsageError::AlreadyClosing(number));
-        }
-        if channel.closing.is_some() {
-            return self.accept_close(number);
         }
         let document = close_document(number, code, text)?;
         let deadline = self.set_reply_deadline(Timer::Close(number));
@@ -62,6 +76,14 @@ impl Session {
         }
         self.progress_close(number);
         Ok(())
+    }
+
+    /// Our own close is the peer's that we agreed to: its failure concerns the application.
+    fn join(&mut self, number: ChannelNumber) {
+        let channel = self.channels.get_mut(&number);
+        if let Some(closing) = channel.and_then(|channel| channel.closing.as_deref_mut()) {
+            closing.is_joined = true;
+        }
     }
 
     /// Agrees to a close of the peer; for channel 0, to the release of the session.

@@ -241,3 +241,34 @@ fn an_accepted_close_whose_conditions_stay_away_is_refused_with_550() {
     pair.settle();
     assert_eq!(pair.listener.messages().len(), 1);
 }
+
+#[test]
+fn a_close_of_what_the_peer_closes_already_is_told_when_that_fails() {
+    let (mut pair, channel) = Pair::with_channel();
+    // The listener owes a reply, so its agreement to the peer's close waits.
+    pair.listener
+        .session
+        .send_msg(channel, Outgoing::new("never answered"))
+        .unwrap();
+    pair.settle();
+    pair.initiator
+        .session
+        .close(pair.now, channel, ReplyCode::SUCCESS, None)
+        .unwrap();
+    pair.settle();
+    pair.listener.session.accept_close(channel).unwrap();
+    pair.listener
+        .session
+        .close(pair.now, channel, ReplyCode::SUCCESS, None)
+        .unwrap();
+    pair.listener.take();
+    pair.pass(Duration::from_secs(61));
+    pair.settle();
+    assert!(matches!(
+        pair.listener.take()[..],
+        [Event::CloseFailed {
+            why: ChannelFailure::TimedOut,
+            ..
+        }]
+    ));
+}
