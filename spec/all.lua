@@ -18,6 +18,7 @@ return {
    "misuse_spec",
    "odd_objects_spec",
    "wild_spec",
+   "contract_spec",
    "regression_spec",
    "load_spec"
 }

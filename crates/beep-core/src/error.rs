@@ -185,7 +185,7 @@ pub enum UsageError {
     #[error("the greeting was given before")]
     AlreadyGreeted,
     /// The number is 0, or that of a channel in use.
-    #[error("channel number {0} cannot be used")]
+    #[error("channel number {0} is in use on this connection")]
     NumberInUse(ChannelNumber),
     /// As many channels are open as [`Config::channels_max`](crate::Config::channels_max) allows.
     #[error("{0} channels are open, which is the limit")]
@@ -275,14 +275,17 @@ pub enum ChannelFailure {
 }
 
 /// The deadline that ended a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Deadline {
     /// [`Config::greeting_timeout`](crate::Config::greeting_timeout).
+    #[error("the peer's greeting did not come in time")]
     Greeting,
     /// [`Config::reply_timeout`](crate::Config::reply_timeout), for the release of the session.
+    #[error("the peer did not answer the close of the session in time")]
     Release,
     /// [`Config::idle_timeout`](crate::Config::idle_timeout).
+    #[error("the peer was silent for longer than is allowed")]
     Idle,
 }
 
@@ -319,13 +322,13 @@ pub enum SessionEnd {
     #[error("protocol error: {0}")]
     Protocol(#[source] ProtocolError),
     /// A deadline passed.
-    #[error("timed out: {0:?}")]
+    #[error("timed out: {0}")]
     TimedOut(Deadline),
     /// The peer ran into a limit of the config.
     #[error("{0}")]
     LimitReached(Limit),
     /// The application ended the session at once.
-    #[error("aborted")]
+    #[error("the connection was shut down on this side")]
     Aborted,
     /// The application sent an error in place of its greeting.
     #[error("refused: {0}")]

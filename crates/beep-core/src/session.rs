@@ -205,8 +205,14 @@ impl Session {
     }
 
     /// Ends the session at once; nothing more is transmitted.
+    ///
+    /// One whose release was agreed to, and only lingers for the peer to hang up, is released all the same.
     pub fn abort(&mut self) {
-        self.finish(SessionEnd::Aborted);
+        self.finish(if self.peer_release.is_answered() {
+            SessionEnd::Released { by_peer: true }
+        } else {
+            SessionEnd::Aborted
+        });
     }
 
     /// Which end of the connection this is.

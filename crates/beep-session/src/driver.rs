@@ -287,7 +287,7 @@ impl Driver {
                 self.session.shared.application.transmitted(&self.session);
             }
             let could_read = self.wants_read;
-            let deadline = {
+            let (deadline, more_to_write) = {
                 let mut state = self.session.shared.state();
                 if !state
                     .driver
@@ -304,9 +304,13 @@ impl Driver {
                 let protocol = &state.protocol;
                 self.wants_read =
                     state.reading && !protocol.is_input_held() && protocol.end().is_none();
-                protocol.poll_timeout()
+                // Between the last write and this lock another thread may have sent something, and found no waker.
+                let more_to_write = self.output.is_empty()
+                    && self.write_failure.is_none()
+                    && protocol.wants_transmit();
+                (protocol.poll_timeout(), more_to_write)
             };
-            if !events.is_empty() {
+            if !events.is_empty() || more_to_write {
                 continue;
             }
             let due = self.arm_timer(cx, deadline);
@@ -326,13 +330,14 @@ impl Driver {
     /// they are out.
     fn end_now(&mut self, cx: &mut Context<'_>, end: End) -> Poll<()> {
         let last_words = std::mem::take(&mut self.session.shared.state().last_words);
+        let has_last_words = !last_words.is_empty();
+        self.output.extend(last_words);
         if end.is_orderly() || matches!(end, End::Protocol(SessionEnd::Refused(_))) {
             self.timer = Some(Box::pin(sleep(HANG_UP_LIMIT)));
             self.stage = Stage::HangingUp(Some(end));
             return self.hang_up(cx);
         }
-        if !last_words.is_empty() {
-            self.output.extend(last_words);
+        if has_last_words {
             let _ = self.write(cx);
             let _ = Pin::new(&mut self.transport).poll_shutdown(cx);
         }

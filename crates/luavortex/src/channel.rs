@@ -182,7 +182,7 @@ enum Reply {
     Ans,
 }
 
-/// `send_rpy`, `send_err`, `send_ans`: content, size (may be left out with the number in its place), message number.
+/// `send_rpy`, `send_err`, `send_ans`: content, size (nil for all), message number.
 fn send_reply(
     lua: &Lua,
     function: &'static str,
@@ -213,12 +213,7 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
             let Some(connection) = State::of(lua).connection(key) else {
                 return Ok(None);
             };
-            let channel = connection
-                .channels
-                .borrow()
-                .iter()
-                .find(|channel| channel.uid == uid)
-                .cloned();
+            let channel = connection.channels.borrow().by_uid(uid);
             let owner = connection.owner();
             Ok(channel.map(|state| Channel {
                 state,
@@ -348,12 +343,7 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
             let Some(connection) = State::of(lua).connection(key) else {
                 return Ok(false);
             };
-            let channel = connection
-                .channels
-                .borrow()
-                .iter()
-                .find(|channel| channel.uid == uid)
-                .cloned();
+            let channel = connection.channels.borrow().by_uid(uid);
             let Some(channel) = channel else {
                 return Ok(false);
             };
@@ -376,7 +366,7 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
             Ok(())
         },
     )?;
-    // The peer's start: content is `true` and text, or only `true`; otherwise a code and a text refuse.
+    // The answer to the peer's start: accepted, with content if there is some, or refused with a code and a text.
     export(lua, primitives, "answer_start", answer_start)?;
     export(
         lua,
@@ -399,13 +389,7 @@ fn find(lua: &Lua, key: u64, uid: u64) -> Result<(Session, Rc<ChannelState>), Fa
     let gone = || Failure::new(status::FORCED_CLOSE, "the channel is closed");
     let connection = State::of(lua).connection(key).ok_or_else(gone)?;
     let session = connection.session().ok_or_else(gone)?;
-    let channel = connection
-        .channels
-        .borrow()
-        .iter()
-        .find(|channel| channel.uid == uid)
-        .cloned()
-        .ok_or_else(gone)?;
+    let channel = connection.channels.borrow().by_uid(uid).ok_or_else(gone)?;
     Ok((session, channel))
 }
 
@@ -414,9 +398,6 @@ fn answer_start(
     (key, uid, offer, accept, second, third): (u64, u64, usize, bool, Value, Value),
 ) -> Result<(), Failure> {
     let (session, channel) = find(lua, key, uid)?;
-    if let Some(connection) = channel.connection.upgrade() {
-        connection.asked_server_name.borrow_mut().take();
-    }
     if accept {
         let content = match &second {
             Value::Nil => None,

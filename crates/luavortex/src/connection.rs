@@ -1,18 +1,22 @@
 //! `vortex.connection`: sessions as Lua sees them, and the listening sockets that share the type.
 
 mod attributes;
+mod channels;
 mod making;
 mod opening;
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 
 use beep_session::core::ReplyCode;
 use beep_session::{Addresses, Listener, Session};
 use mlua::{Lua, MetaMethod, Table, UserData, UserDataMethods, UserDataRegistry, Value};
+use tokio::task::AbortHandle;
 
 use self::attributes::attribute;
+use self::channels::Channels;
 use self::making::{begin, listen};
 use self::opening::start;
 pub(crate) use self::opening::usage_failure;
@@ -20,7 +24,7 @@ use crate::channel::ChannelState;
 use crate::convert::{self, At};
 use crate::ctx::{CtxOwner, CtxState};
 use crate::export::{Failure, Misuse, export};
-use crate::inbox::Notice;
+use crate::inbox::{Inbox, Notice};
 use crate::state::State;
 use crate::{meta, status};
 
@@ -48,6 +52,12 @@ impl Drop for Owner {
             self.connection.shutdown();
         }
     }
+}
+
+/// A task that connects, and where to report that it was given up.
+struct Attempt {
+    task: AbortHandle,
+    inbox: Arc<Inbox>,
 }
 
 /// Which part the connection plays.
@@ -78,15 +88,15 @@ pub(crate) struct ConnectionState {
     port: String,
     /// What the first start asks for as serverName (RFC 3080 §2.3.1.2).
     wanted_server_name: Option<String>,
-    /// What the start that is being decided about asks for.
-    pub(crate) asked_server_name: RefCell<Option<String>>,
     session: RefCell<Option<Session>>,
+    /// The attempt to connect, while it lasts.
+    attempt: RefCell<Option<Attempt>>,
     listener: RefCell<Option<Listener>>,
     listens_on: Option<SocketAddr>,
     /// Why there is no connection: status and message.
     failure: RefCell<Option<(i64, String)>>,
     errors: RefCell<Vec<(i64, String)>>,
-    pub(crate) channels: RefCell<Vec<Rc<ChannelState>>>,
+    pub(crate) channels: RefCell<Channels>,
     skip_conn_close: Cell<bool>,
     owner: RefCell<Weak<Owner>>,
 }
@@ -101,8 +111,8 @@ impl ConnectionState {
             host,
             port,
             wanted_server_name: None,
-            asked_server_name: RefCell::default(),
             session: RefCell::default(),
+            attempt: RefCell::default(),
             listener: RefCell::default(),
             listens_on: None,
             failure: RefCell::default(),
@@ -128,8 +138,8 @@ impl ConnectionState {
             host: addresses.peer.ip().to_string(),
             port: addresses.peer.port().to_string(),
             wanted_server_name: None,
-            asked_server_name: RefCell::default(),
             session: RefCell::new(Some(session)),
+            attempt: RefCell::default(),
             listener: RefCell::default(),
             listens_on: None,
             failure: RefCell::default(),
@@ -207,6 +217,10 @@ impl ConnectionState {
                 status::FORCED_CLOSE,
                 "the connection was shut down while it was being made".into(),
             );
+            if let Some(attempt) = self.attempt.take() {
+                attempt.task.abort();
+                attempt.inbox.push(Notice::ConnectGivenUp(self.key));
+            }
         }
         self.listener.borrow_mut().take();
     }
@@ -216,6 +230,7 @@ impl ConnectionState {
         if self.failure.borrow().is_some() {
             session.shutdown();
         }
+        self.attempt.take();
         *self.session.borrow_mut() = Some(session);
     }
 
@@ -229,28 +244,15 @@ impl ConnectionState {
     }
 
     pub(crate) fn channel(&self, number: u32) -> Option<Rc<ChannelState>> {
-        self.channels
-            .borrow()
-            .iter()
-            .find(|channel| channel.number.value() == number)
-            .cloned()
+        self.channels.borrow().by_number(number)
     }
 
     pub(crate) fn add_channel(&self, channel: Rc<ChannelState>) {
-        let mut channels = self.channels.borrow_mut();
-        channels.push(channel);
-        // Ascending, as they are listed; a new number is nearly always the highest.
-        channels.sort_by_key(|channel| channel.number.value());
+        self.channels.borrow_mut().insert(channel);
     }
 
     pub(crate) fn remove_channel(&self, uid: u64) {
-        self.channels.borrow_mut().retain(|channel| {
-            let is_other = channel.uid != uid;
-            if !is_other {
-                channel.is_gone.set(true);
-            }
-            is_other
-        });
+        self.channels.borrow_mut().remove(uid);
     }
 
     pub(crate) fn owner(self: &Rc<Self>) -> Option<Rc<Owner>> {
@@ -280,8 +282,7 @@ impl ConnectionState {
     }
 
     fn server_name(&self) -> Option<String> {
-        let fixed = self.session().and_then(|session| session.server_name());
-        fixed.or_else(|| self.asked_server_name.borrow().clone())
+        self.session()?.server_name()
     }
 
     fn addresses(&self) -> Option<Addresses> {
@@ -430,6 +431,33 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
             Ok(())
         },
     )?;
+    // The table that all objects of a connection share for `set_data`.
+    export(
+        lua,
+        primitives,
+        "keep_connection_data",
+        |_, (object, data): (mlua::AnyUserData, Table)| {
+            object
+                .set_user_value(data)
+                .map_err(|error| Failure::new(status::MEMORY, error))
+        },
+    )?;
+    export(
+        lua,
+        primitives,
+        "connection_data",
+        |_, (object, function): (Value, String)| {
+            if let Value::UserData(object) = &object
+                && object.is::<Connection>()
+                && let Ok(data) = object.user_value::<Table>()
+            {
+                return Ok(data);
+            }
+            Err(At(&function, 1, "connection")
+                .wants("vortex.connection", &object)
+                .into())
+        },
+    )?;
     // The uids of the channels, ascending by number; of one profile if it is given.
     export(
         lua,
@@ -441,14 +469,11 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
                 convert::text(lua, value, At(&function, 2, "profile"))
             })?;
             let channels = connection.channels.borrow();
-            let of_profile = channels
-                .iter()
-                .filter(|channel| channel.is_known.get())
-                .filter(|channel| {
-                    profile
-                        .as_ref()
-                        .is_none_or(|profile| channel.profile == *profile)
-                });
+            let of_profile = channels.known().filter(|channel| {
+                profile
+                    .as_ref()
+                    .is_none_or(|profile| channel.profile == *profile)
+            });
             Ok(of_profile.map(|channel| channel.uid).collect::<Vec<u64>>())
         },
     )?;
@@ -503,10 +528,8 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
         lua,
         primitives,
         "stack_error",
-        |lua, (key, code, message): (u64, i64, String)| {
-            if let Some(connection) = State::of(lua).connection(key) {
-                connection.stack_error(code, &message);
-            }
+        |_, (object, code, message): (Value, i64, String)| {
+            state_of(&object, At("open_channel", 1, "connection"))?.stack_error(code, &message);
             Ok(())
         },
     )

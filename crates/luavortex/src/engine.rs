@@ -13,7 +13,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::sleep_until;
 
 use crate::bridge::WakePolicy;
-use crate::inbox::Inbox;
+use crate::inbox::{Inbox, Notice};
 use crate::keeper::Keeper;
 
 /// Events that Lua handles in a row before the sockets get a look.
@@ -39,6 +39,8 @@ pub(crate) struct Engine {
     wake_policy: Arc<WakePolicy>,
     timers: RefCell<Timers>,
     since_turn: Cell<u32>,
+    /// The last event that Lua took was a timer.
+    timer_was_taken: Cell<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -69,6 +71,7 @@ impl Engine {
             inbox,
             timers: RefCell::default(),
             since_turn: Cell::new(0),
+            timer_was_taken: Cell::new(false),
         })
     }
 
@@ -136,6 +139,10 @@ impl Engine {
     /// Gives the sockets a look without waiting, unless the keeper looks after them anyway.
     pub(crate) fn turn(&self) {
         self.since_turn.set(0);
+        // A notice, so that the event descriptor shows a timer that is due.
+        if !self.inbox.has_notices() && self.has_due_timer() {
+            self.inbox.push(Notice::TimersDue);
+        }
         if self.keeper.is_in_charge() {
             return;
         }
@@ -160,12 +167,12 @@ impl Engine {
 
     /// Whether Lua has something to do: a notice, a coroutine that can go on, a timer that is due.
     pub(crate) fn has_events(&self) -> bool {
-        self.inbox.has_events()
-            || self
-                .timers
-                .borrow()
-                .next()
-                .is_some_and(|due| due <= Instant::now())
+        self.inbox.has_events() || self.has_due_timer()
+    }
+
+    fn has_due_timer(&self) -> bool {
+        let next = self.timers.borrow().next();
+        next.is_some_and(|due| due <= Instant::now())
     }
 
     /// Sets a timer and returns its number.
@@ -191,8 +198,20 @@ impl Engine {
         }
     }
 
-    /// Takes a timer that is due.
-    pub(crate) fn take_due_timer(&self) -> Option<u64> {
+    /// Takes a timer that is due, if it is the timers' turn: they and the other events alternate, so that neither
+    /// keeps the other from being handled.
+    pub(crate) fn take_timer_in_turn(&self) -> Option<u64> {
+        let others_turn = self.timer_was_taken.replace(false) && self.inbox.has_notices();
+        let timer = if others_turn {
+            None
+        } else {
+            self.take_due_timer()
+        };
+        self.timer_was_taken.set(timer.is_some());
+        timer
+    }
+
+    fn take_due_timer(&self) -> Option<u64> {
         let mut timers = self.timers.borrow_mut();
         let (due, id) = *timers.due.first()?;
         if due > Instant::now() {

@@ -1,7 +1,7 @@
 //! From what the engine reports to what the scheduler dispatches.
 //!
-//! `next` gives the scheduler one event as plain values: a kind and what its handlers need. The kinds are named in
-//! `lua/dispatch.lua`.
+//! `next` gives the scheduler one event as plain values: a kind and what its handlers need. The kinds are those
+//! of [`Kind`]; the Lua files put a function for each into `dispatch`.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,7 +15,6 @@ use mlua::{IntoLuaMulti, Lua, MultiValue, Table, Value};
 
 use crate::channel::ChannelState;
 use crate::connection::ConnectionState;
-
 use crate::frame::Frame;
 use crate::inbox::{Notice, StartNotice};
 use crate::state::State;
@@ -80,6 +79,10 @@ fn failure_values(why: &ChannelFailure) -> (i64, String) {
 
 fn connected(lua: &Lua, state: &State, key: u64, result: Result<Session, ConnectError>) -> Told {
     let Some(connection) = state.connection(key) else {
+        // Shut down meanwhile.
+        if let Ok(session) = result {
+            session.shutdown();
+        }
         return tell(lua, Kind::Nothing, ());
     };
     match result {
@@ -141,12 +144,20 @@ fn start(lua: &Lua, state: &State, notice: StartNotice) -> Told {
         profile.clone(),
         true,
     ));
-    *connection.asked_server_name.borrow_mut() = if offer.is_some() { server_name } else { None };
     let (text, encoding) = content_values(content);
     tell(
         lua,
         Kind::Start,
-        (key, uid, number.value(), profile, offer, text, encoding),
+        (
+            key,
+            uid,
+            number.value(),
+            profile,
+            offer,
+            text,
+            encoding,
+            server_name,
+        ),
     )
 }
 
@@ -167,7 +178,12 @@ fn started(
     // Content of the answer is handed over as if it were a reply to a message 0.
     let content = profile.content.map(|content| {
         let message = Message::riding(&content.text);
-        Frame::without_window(state.new_number(), message)
+        Frame::without_window(
+            state.new_number(),
+            channel.uid,
+            state.frame_memory.clone(),
+            message,
+        )
     });
     tell(
         lua,
@@ -189,7 +205,15 @@ fn message(lua: &Lua, state: &State, key: u64, number: ChannelNumber, message: M
         !message.more && message.kind != MessageKind::Ans,
         message.msgno.value(),
     );
-    let frame = Frame::new(state.new_number(), message, session, number);
+    state.frame_memory.collect_if_due(lua);
+    let frame = Frame::new(
+        state.new_number(),
+        channel.uid,
+        state.frame_memory.clone(),
+        message,
+        session,
+        number,
+    );
     tell(
         lua,
         Kind::Frame,
@@ -208,6 +232,13 @@ fn channel_failed(
     let Some(connection) = state.connection(key) else {
         return tell(lua, Kind::Nothing, ());
     };
+    // A close that the end of the session overtook is done, as the end itself tells.
+    if matches!(
+        (kind, why),
+        (Kind::CloseFailed, ChannelFailure::SessionEnded)
+    ) {
+        return tell(lua, Kind::Nothing, ());
+    }
     let (code, text) = failure_values(why);
     connection.stack_error(code, &text);
     if number.is_management() {
@@ -282,9 +313,7 @@ fn ended(lua: &Lua, state: &State, key: u64, end: Option<&Arc<End>>) -> Told {
         Some(end) => (status::of_end(end), end.to_string()),
         None => (status::FORCED_CLOSE, "the listener was shut down".into()),
     };
-    for channel in connection.channels.take() {
-        channel.is_gone.set(true);
-    }
+    connection.channels.borrow_mut().clear();
     if code != status::CLOSE_CALLED && code != status::FORCED_CLOSE {
         connection.stack_error(code, &text);
     }
@@ -297,13 +326,13 @@ fn next(lua: &Lua) -> Told {
     let Some(engine) = state.running_engine() else {
         return Ok(MultiValue::new());
     };
-    if let Some(timer) = engine.take_due_timer() {
+    engine.event_was_taken();
+    if let Some(timer) = engine.take_timer_in_turn() {
         return tell(lua, Kind::Timer, timer);
     }
     let Some(notice) = engine.inbox.pop() else {
         return Ok(MultiValue::new());
     };
-    engine.event_was_taken();
     match notice {
         Notice::Event(key, event) => session_event(lua, &state, key, event),
         Notice::Start(notice) => start(lua, &state, *notice),
@@ -318,6 +347,7 @@ fn next(lua: &Lua) -> Told {
         Notice::ListenerClosed(key) => ended(lua, &state, key, None),
         // The timer itself is taken above, with the next call.
         Notice::TimersDue => tell(lua, Kind::Nothing, ()),
+        Notice::ConnectGivenUp(key) => tell(lua, Kind::ConnectFailed, key),
         Notice::CtxGone(key) => tell(lua, Kind::CtxGone, key),
         Notice::Signal => tell(lua, Kind::Signal, ()),
     }

@@ -1,6 +1,7 @@
 //! `vortex.frame`: a message, or a part of one, as it was received.
 
 use std::cell::Cell;
+use std::rc::Rc;
 
 use beep_session::Session;
 use beep_session::core::{ChannelNumber, Message, MessageKind};
@@ -13,9 +14,35 @@ use crate::meta;
 /// The userdata. Stays readable after everything else is gone.
 pub(crate) struct Frame {
     id: u64,
+    /// The channel it came on.
+    channel: u64,
+    memory: Rc<FrameMemory>,
     message: Message,
     /// Where the window has to be given back, until it was.
     held: Cell<Option<Held>>,
+}
+
+/// Octets of all frames that Lua has not collected. Lua's collector sees objects of a few octets only and would let
+/// gigabytes of them pile up.
+#[derive(Default)]
+pub(crate) struct FrameMemory {
+    held: Cell<usize>,
+    limit: Cell<usize>,
+}
+
+/// Octets of frames that never are a reason to collect.
+const HELD_LEAST: usize = 16 << 20;
+
+impl FrameMemory {
+    /// Collects when twice as much is held as after the last time.
+    pub(crate) fn collect_if_due(&self, lua: &Lua) {
+        if self.held.get() <= self.limit.get().max(HELD_LEAST) {
+            return;
+        }
+        // An error in a finaliser is not ours to report here.
+        let _ = lua.gc_collect();
+        self.limit.set(self.held.get().saturating_mul(2));
+    }
 }
 
 /// What a frame keeps from its sender while nobody is done with it.
@@ -25,18 +52,36 @@ struct Held {
 }
 
 impl Frame {
-    pub(crate) fn new(id: u64, message: Message, session: Session, channel: ChannelNumber) -> Self {
+    pub(crate) fn new(
+        id: u64,
+        uid: u64,
+        memory: Rc<FrameMemory>,
+        message: Message,
+        session: Session,
+        channel: ChannelNumber,
+    ) -> Self {
+        memory.held.set(memory.held.get() + message.content().len());
         Frame {
             id,
+            channel: uid,
+            memory,
             message,
             held: Cell::new(Some(Held { session, channel })),
         }
     }
 
     /// A frame that came in no window: content that rode in the answer to a start.
-    pub(crate) fn without_window(id: u64, message: Message) -> Self {
+    pub(crate) fn without_window(
+        id: u64,
+        uid: u64,
+        memory: Rc<FrameMemory>,
+        message: Message,
+    ) -> Self {
+        memory.held.set(memory.held.get() + message.content().len());
         Frame {
             id,
+            channel: uid,
+            memory,
             message,
             held: Cell::new(None),
         }
@@ -54,6 +99,12 @@ impl Frame {
 impl Drop for Frame {
     fn drop(&mut self) {
         self.consume();
+        let held = self
+            .memory
+            .held
+            .get()
+            .saturating_sub(self.message.content().len());
+        self.memory.held.set(held);
     }
 }
 
@@ -122,9 +173,10 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
             Ok(header.and_then(|value| lua.create_string(&value).ok()))
         },
     )?;
-    // The handler of the frame is done, or there is none.
+    // The handler of the frame is done, or there is none. Returns the uid of the channel it came on.
     export(lua, primitives, "consume_frame", |_, object: Value| {
-        convert::object::<Frame>(&object, "frame", At("consume", 1, "frame"))?.consume();
-        Ok(())
+        let frame = convert::object::<Frame>(&object, "frame", At("consume", 1, "frame"))?;
+        frame.consume();
+        Ok(frame.channel)
     })
 }

@@ -14,7 +14,7 @@ use beep_session::{Addresses, ConnectError, End, Session};
 /// Something that Lua has to be told. Sessions are named by the key of their connection.
 #[derive(Debug)]
 pub(crate) enum Notice {
-    /// A start of a profile that this side registered; `answered` when it has no start handler and was accepted.
+    /// A start of a profile that this side registered.
     Start(Box<StartNotice>),
     /// Any other event of a session.
     Event(u64, Event),
@@ -32,6 +32,8 @@ pub(crate) enum Notice {
         key: u64,
         result: Result<Session, ConnectError>,
     },
+    /// A connection was shut down while it was being made.
+    ConnectGivenUp(u64),
     /// A listener was shut down.
     ListenerClosed(u64),
     /// Nothing refers to a context any more.
@@ -104,6 +106,11 @@ impl Inbox {
     /// Whether Lua has something to do.
     pub(crate) fn has_events(&self) -> bool {
         self.queue().has_events()
+    }
+
+    /// Whether notices wait.
+    pub(crate) fn has_notices(&self) -> bool {
+        !self.queue().notices.is_empty()
     }
 
     /// True when there are events; otherwise `waker` is woken by the next.

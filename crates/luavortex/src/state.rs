@@ -25,6 +25,7 @@ pub(crate) struct State {
     /// The last key given to a connection; listeners give keys, too, from engine tasks.
     last_key: Arc<AtomicU64>,
     last_number: Cell<u64>,
+    pub(crate) frame_memory: Rc<crate::frame::FrameMemory>,
 }
 
 impl State {

@@ -111,10 +111,10 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
     export(lua, primitives, "has_events", |lua, ()| {
         let state = State::of(lua);
         let engine = state.engine()?;
-        if !engine.has_events() {
+        if !engine.inbox.has_events() {
             engine.turn();
         }
-        Ok(engine.has_events())
+        Ok(engine.inbox.has_events())
     })?;
     export(lua, primitives, "turn", |lua, ()| {
         if let Some(engine) = State::of(lua).running_engine() {

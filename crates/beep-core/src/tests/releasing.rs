@@ -45,6 +45,26 @@ fn the_side_that_agreed_hangs_up_by_itself_after_a_while() {
 }
 
 #[test]
+fn a_session_that_only_lingers_is_released_when_it_is_aborted() {
+    let mut pair = Pair::new();
+    pair.initiator
+        .session
+        .release(pair.now, ReplyCode::SUCCESS, None)
+        .unwrap();
+    pair.settle();
+    let listener = &mut pair.listener.session;
+    listener.accept_close(ChannelNumber::MANAGEMENT).unwrap();
+    // Before the `<ok />` is out there is nothing to count on.
+    assert_eq!(listener.end(), None);
+    pair.settle();
+    pair.listener.session.abort();
+    assert_eq!(
+        pair.listener.session.end(),
+        Some(&SessionEnd::Released { by_peer: true })
+    );
+}
+
+#[test]
 fn a_release_waits_for_replies_and_can_be_refused() {
     let (mut pair, channel) = Pair::with_channel();
     let asked = pair

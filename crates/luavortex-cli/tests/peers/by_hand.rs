@@ -1,12 +1,11 @@
 //! A BEEP peer played by hand.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::os::fd::AsFd;
+use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::SockRef;
 
 use crate::support::LIMIT;
@@ -21,10 +20,16 @@ pub(crate) const WINDOW: u32 = 4096;
 pub(crate) const CHANNEL: u32 = 1;
 
 /// A frame other than SEQ.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Frame {
     pub(crate) header: String,
     pub(crate) content: Vec<u8>,
+}
+
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}", self.header, self.text())
+    }
 }
 
 impl Frame {
@@ -119,8 +124,19 @@ impl Peer {
     /// Sends a greeting and takes the other one.
     #[track_caller]
     pub(crate) fn greet(&mut self) {
-        self.send("RPY 0 0 .", &format!("{HEADERS}<greeting />\r\n"));
+        self.greet_back();
         self.expect("RPY 0 0");
+    }
+
+    /// Sends a greeting to a peer that has sent its own.
+    pub(crate) fn greet_back(&mut self) {
+        self.send("RPY 0 0 .", &format!("{HEADERS}<greeting />\r\n"));
+    }
+
+    /// Whether the other side greets; it may hang up instead.
+    #[track_caller]
+    pub(crate) fn greeting_or_end(&mut self) -> bool {
+        self.next().is_some_and(|frame| frame.head() == "RPY 0 0")
     }
 
     /// Opens a channel of the echo profile.
@@ -152,10 +168,27 @@ impl Peer {
         reply
     }
 
+    /// Asks to close a channel, whose number is as good as new then.
+    #[track_caller]
+    pub(crate) fn close(&mut self, channel: u32, document: &str) {
+        let reply = self.ask_raw(document.as_bytes());
+        assert_eq!(reply.text(), format!("{HEADERS}<ok />"), "{document}");
+        for numbers in [
+            &mut self.sent,
+            &mut self.allowed,
+            &mut self.taken,
+            &mut self.granted,
+            &mut self.msgnos,
+        ] {
+            numbers.remove(&channel);
+        }
+    }
+
     /// Whatever was sent before has been handled when this returns: a request is answered after it.
     #[track_caller]
     pub(crate) fn barrier(&mut self) {
-        let reply = self.ask("<start number='2147483647'><profile uri='urn:test:nobody' /></start>");
+        let reply =
+            self.ask("<start number='2147483647'><profile uri='urn:test:nobody' /></start>");
         assert_eq!(reply.error_code(), 554, "{reply:?}");
     }
 
@@ -179,7 +212,10 @@ impl Peer {
     #[track_caller]
     pub(crate) fn exchange_on(&mut self, channel: u32, payload: &str) {
         let msgno = self.next_msgno(channel);
-        self.send(&format!("MSG {channel} {msgno} ."), &format!("\r\n{payload}"));
+        self.send(
+            &format!("MSG {channel} {msgno} ."),
+            &format!("\r\n{payload}"),
+        );
         let reply = self.expect(&format!("RPY {channel} {msgno}"));
         assert_eq!(reply.text(), format!("\r\n{payload}"));
     }
@@ -199,12 +235,19 @@ impl Peer {
 
     #[track_caller]
     fn send_octets_of(&mut self, head: &str, content: &[u8]) {
+        // The other side may wait with a SEQ until half of its window is used.
+        const FITS_ALWAYS: usize = (WINDOW / 2) as usize;
         let channel: u32 = head.split(' ').nth(1).unwrap().parse().unwrap();
-        let size = u32::try_from(content.len()).unwrap();
-        while self.room(channel) < size {
-            assert!(self.read(), "the stream ended before the window opened");
+        let mut rest = content;
+        while rest.len() > FITS_ALWAYS && self.room(channel) < rest.len() as u32 {
+            let (piece, others) = rest.split_at(FITS_ALWAYS);
+            self.wait_for_room(channel, FITS_ALWAYS as u32);
+            let frame = self.compose(&head.replace('.', "*"), piece, "");
+            self.octets(&frame);
+            rest = others;
         }
-        let frame = self.compose(head, content, "");
+        self.wait_for_room(channel, rest.len() as u32);
+        let frame = self.compose(head, rest, "");
         self.octets(&frame);
     }
 
@@ -265,13 +308,25 @@ impl Peer {
         }
     }
 
-    /// The next frame, which has to begin like this, and be a whole message.
+    /// The next message, which has to begin like this: its first frame, with the content of the others.
     #[track_caller]
     pub(crate) fn expect(&mut self, head: &str) -> Frame {
-        let frame = self.frame();
-        assert_eq!(frame.head(), head, "{frame:?}");
-        assert!(frame.is_last(), "{frame:?}");
-        frame
+        let mut message = self.frame();
+        let mut is_last = message.is_last();
+        assert_eq!(message.head(), head, "{message:?}");
+        while !is_last {
+            let frame = self.frame();
+            assert_eq!(frame.head(), head, "{frame:?}");
+            is_last = frame.is_last();
+            message.content.extend(frame.content);
+        }
+        message
+    }
+
+    /// Reads to the end of the connection, whatever comes.
+    #[track_caller]
+    pub(crate) fn read_to_end(&mut self) {
+        while self.read() {}
     }
 
     /// The other side ends the connection, and has nothing more to say.
@@ -395,58 +450,6 @@ impl Peer {
                 String::from_utf8_lossy(&self.received)
             ),
         }
-    }
-}
-
-/// A listener that is not ours.
-pub(crate) struct ByHandListener(TcpListener);
-
-impl ByHandListener {
-    pub(crate) fn new() -> Self {
-        Self(TcpListener::bind(("127.0.0.1", 0)).unwrap())
-    }
-
-    /// One whose connections take few octets that nobody reads.
-    pub(crate) fn with_small_buffers() -> Self {
-        let listener = Self::new();
-        SockRef::from(&listener.0)
-            .set_recv_buffer_size(4096)
-            .unwrap();
-        listener
-    }
-
-    pub(crate) fn port(&self) -> u16 {
-        self.0.local_addr().unwrap().port()
-    }
-
-    /// The next connection, which says nothing yet.
-    #[track_caller]
-    pub(crate) fn accept(&self) -> Peer {
-        let mut waits = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
-        let limit = PollTimeout::try_from(LIMIT).unwrap();
-        assert_eq!(poll(&mut waits, limit), Ok(1), "nobody connects");
-        Peer::new(self.0.accept().unwrap().0)
-    }
-
-    /// The next connection, with the greetings exchanged.
-    #[track_caller]
-    pub(crate) fn accept_greeted(&self) -> Peer {
-        let mut peer = self.accept();
-        peer.greet();
-        peer
-    }
-
-    /// The next connection, with the greetings exchanged and the client's first channel, 3, open.
-    #[track_caller]
-    pub(crate) fn accept_started(&self) -> Peer {
-        let mut peer = self.accept_greeted();
-        let start = peer.expect("MSG 0 0");
-        assert!(start.text().contains("<start number='3'"), "{start:?}");
-        peer.send(
-            "RPY 0 0 .",
-            &format!("{HEADERS}<profile uri='{ECHO}' />\r\n"),
-        );
-        peer
     }
 }
 

@@ -62,7 +62,10 @@ const REFUSED: &[(u32, &str)] = &[
     (501, "<start number='five'><profile uri='@'/></start>"),
     (501, "<start number='2147483648'><profile uri='@'/></start>"),
     (501, "<start number='4294967301'><profile uri='@'/></start>"),
-    (501, "<start number='99999999999999999999999999'><profile uri='@'/></start>"),
+    (
+        501,
+        "<start number='99999999999999999999999999'><profile uri='@'/></start>",
+    ),
     (501, "<start Number='5'><profile uri='@'/></start>"),
     (501, "<start number='5' />"),
     (501, "<start number='5'>@</start>"),
@@ -70,10 +73,19 @@ const REFUSED: &[(u32, &str)] = &[
     (501, "<start number='5'><profile /></start>"),
     (501, "<start number='5'><profile uri=''/></start>"),
     (501, "<start number='5'><profile URI='@'/></start>"),
-    (501, "<start number='5'><profile uri='@' encoding='rot13'/></start>"),
-    (554, "<start number='5'><profile uri='urn:test:nobody'/></start>"),
+    (
+        501,
+        "<start number='5'><profile uri='@' encoding='rot13'/></start>",
+    ),
+    (
+        554,
+        "<start number='5'><profile uri='urn:test:nobody'/></start>",
+    ),
     (554, "<start number='5'><profile uri='@ '/></start>"),
-    (554, "<start number='5'><profile uri='URN:TEST:ECHO'/></start>"),
+    (
+        554,
+        "<start number='5'><profile uri='URN:TEST:ECHO'/></start>",
+    ),
     (554, "<start number='1'><profile uri='@'/></start>"),
     (501, "<close />"),
     (501, "<close number='1' />"),
@@ -107,16 +119,34 @@ const REFUSED: &[(u32, &str)] = &[
     (500, "<start number='5'><profile uri='@'></start></profile>"),
     (500, "<start number=5><profile uri='@'/></start>"),
     (500, "<start number='5\"><profile uri='@'/></start>"),
-    (500, "<start number='5' number='7'><profile uri='@'/></start>"),
-    (500, "<start number='5'><profile uri='@'/></start><start number='7'><profile uri='@'/></start>"),
-    (500, "<start number='5'><profile uri='@'/></start> and so on"),
+    (
+        500,
+        "<start number='5' number='7'><profile uri='@'/></start>",
+    ),
+    (
+        500,
+        "<start number='5'><profile uri='@'/></start><start number='7'><profile uri='@'/></start>",
+    ),
+    (
+        500,
+        "<start number='5'><profile uri='@'/></start> and so on",
+    ),
     (500, "<start number='&five;'><profile uri='@'/></start>"),
     (500, "<start number='&#0;'><profile uri='@'/></start>"),
     (500, "<start number='5'><profile uri='a<b'/></start>"),
-    (500, "<start number='5'><profile uri='@'><![CDATA[</profile></start>"),
+    (
+        500,
+        "<start number='5'><profile uri='@'><![CDATA[</profile></start>",
+    ),
     (500, "<!-- <start number='5'><profile uri='@'/></start>"),
-    (500, "<!DOCTYPE start><start number='5'><profile uri='@'/></start>"),
-    (500, "<!DOCTYPE start SYSTEM 'file:///etc/passwd'><start number='5'><profile uri='@'/></start>"),
+    (
+        500,
+        "<!DOCTYPE start><start number='5'><profile uri='@'/></start>",
+    ),
+    (
+        500,
+        "<!DOCTYPE start SYSTEM 'file:///etc/passwd'><start number='5'><profile uri='@'/></start>",
+    ),
     (
         500,
         "<!DOCTYPE x [<!ENTITY a 'aaaa'><!ENTITY b '&a;&a;&a;&a;'>]><start number='5'><profile uri='&b;'/></start>",
@@ -139,8 +169,7 @@ fn check_started(peer: &mut Peer, reply: &Frame, what: &str) {
         "{what}"
     );
     peer.exchange_on(5, "hello");
-    let closed = peer.ask("<close number='5' code='200' />");
-    assert_eq!(closed.text(), format!("{HEADERS}<ok />"), "{what}");
+    peer.close(5, "\r\n<close number='5' code='200' />");
 }
 
 #[test]
@@ -165,10 +194,8 @@ fn a_request_is_understood_behind_every_legal_entity_header() {
     for headers in ENTITY_HEADERS {
         let document = format!("{headers}<start number='5'><profile uri='{ECHO}' /></start>");
         let reply = peer.ask_raw(document.as_bytes());
-        // A channel's number is as good as new once it was closed, sequence numbers begin anew.
         assert!(reply.header.starts_with("RPY"), "{headers:?}: {reply:?}");
-        let reply = peer.ask_raw(format!("{headers}<close code='200' number='5'/>").as_bytes());
-        assert_eq!(reply.text(), format!("{HEADERS}<ok />"), "{headers:?}");
+        peer.close(5, &format!("{headers}<close code='200' number='5'/>"));
     }
     peer.release();
     stop(running);
@@ -199,8 +226,7 @@ fn a_close_is_understood_in_every_legal_spelling() {
         "<close number='5' code=' 550 ' >\r\n</close>",
     ] {
         peer.start(5, "");
-        let reply = peer.ask(close);
-        assert_eq!(reply.text(), format!("{HEADERS}<ok />"), "{close}");
+        peer.close(5, &format!("{HEADERS}{close}"));
     }
     peer.release();
     stop(running);
@@ -219,7 +245,10 @@ fn a_close_without_a_number_releases_the_session() {
     honest.exchange("still here");
     honest.release();
     let outcome = stop(running);
-    assert!(outcome.stdout.contains("leaver ended 1 times"), "{outcome:?}");
+    assert!(
+        outcome.stdout.contains("leaver ended 1 times"),
+        "{outcome:?}"
+    );
 }
 
 #[test]
@@ -237,7 +266,10 @@ fn a_bad_request_is_refused_with_its_code_and_the_session_goes_on() {
     for content in [
         b"\xff\xfe\xfd".to_vec(),
         b"<start number='5'><profile uri='\xc3\x28'/></start>".to_vec(),
-        "<start number='5'/>".encode_utf16().flat_map(u16::to_be_bytes).collect(),
+        "<start number='5'/>"
+            .encode_utf16()
+            .flat_map(u16::to_be_bytes)
+            .collect(),
     ] {
         let content = [HEADERS.as_bytes(), &content].concat();
         let reply = peer.ask_raw(&content);
@@ -246,7 +278,11 @@ fn a_bad_request_is_refused_with_its_code_and_the_session_goes_on() {
     // Deep, wide and long documents.
     let deep = "<a>".repeat(500) + &"</a>".repeat(500);
     let wide: String = (0..300).map(|number| format!(" a{number}=''")).collect();
-    for document in [deep, format!("<start{wide} />"), format!("<{}", "x".repeat(3000))] {
+    for document in [
+        deep,
+        format!("<start{wide} />"),
+        format!("<{}", "x".repeat(3000)),
+    ] {
         let reply = peer.ask(&document);
         assert_eq!(reply.error_code(), 500, "{reply:?}");
         peer.exchange("the same session");
@@ -297,7 +333,10 @@ fn requests_may_come_in_one_octet_at_a_time_and_all_at_once() {
     peer.octets(&together);
     let mut heads: Vec<String> = (0..5).map(|_| peer.frame().head()).collect();
     heads.sort();
-    assert_eq!(heads, ["ERR 0 3", "RPY 0 2", "RPY 1 0", "RPY 1 1", "RPY 1 2"]);
+    assert_eq!(
+        heads,
+        ["ERR 0 3", "RPY 0 2", "RPY 1 0", "RPY 1 1", "RPY 1 2"]
+    );
     stop_with_open_session(running, peer);
 }
 
@@ -306,8 +345,14 @@ fn requests_may_come_in_one_octet_at_a_time_and_all_at_once() {
 fn stop_with_open_session(running: crate::support::Running, mut peer: Peer) {
     running.signal(nix::sys::signal::Signal::SIGTERM);
     let close = peer.frame();
-    assert!(close.text().contains("<close number='0' code='200' />"), "{close:?}");
-    peer.send(&format!("RPY 0 {} .", close.number(2)), &format!("{HEADERS}<ok />"));
+    assert!(
+        close.text().contains("<close number='0' code='200' />"),
+        "{close:?}"
+    );
+    peer.send(
+        &format!("RPY 0 {} .", close.number(2)),
+        &format!("{HEADERS}<ok />"),
+    );
     peer.expect_end();
     crate::scripts::check(running);
 }

@@ -6,13 +6,17 @@
 mod support;
 
 mod by_hand;
+mod listening;
 mod scripts;
 
+mod answers;
 mod client_side;
 mod computing;
 mod documents;
 mod endings;
 mod form;
+mod limits;
 mod polling;
 mod signals;
+mod waiting;
 mod windows;

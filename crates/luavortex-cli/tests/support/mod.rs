@@ -182,15 +182,12 @@ impl Running {
         let path = format!("/proc/{0}/task/{0}/stat", self.child.id());
         loop {
             let stat = std::fs::read_to_string(&path).unwrap_or_default();
-            // The state stands behind the name in parentheses.
-            if stat
-                .rsplit(") ")
-                .next()
-                .is_some_and(|rest| rest.starts_with('S'))
-            {
+            // The state stands behind the name in parentheses; `Z` has ended.
+            let state = stat.rsplit(") ").next().unwrap_or_default();
+            if state.starts_with('S') {
                 return;
             }
-            if Instant::now() > self.deadline {
+            if state.starts_with('Z') || Instant::now() > self.deadline {
                 self.fail("the child did not go to sleep in time");
             }
             thread::yield_now();
@@ -210,6 +207,11 @@ impl Running {
     /// Ends standard input.
     pub(crate) fn close_input(&mut self) {
         drop(self.child.stdin.take());
+    }
+
+    /// The child's process number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends a signal.

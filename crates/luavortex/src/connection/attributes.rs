@@ -50,12 +50,7 @@ pub(super) fn attribute(lua: &Lua, object: &Value, name: &str) -> Result<Value, 
         "server_name" => string(state.server_name()),
         "num_channels" if is_master => Value::Integer(-1),
         "num_channels" => {
-            let open = state
-                .channels
-                .borrow()
-                .iter()
-                .filter(|channel| channel.is_known.get())
-                .count();
+            let open = state.channels.borrow().known().count();
             Value::Integer(i64::try_from(open).unwrap_or(i64::MAX).saturating_add(1))
         }
         "role" => string(Some(state.part.name().into())),

@@ -8,7 +8,7 @@ use beep_session::core::Role;
 use beep_session::{Accepted, Addresses, Listener, Session, SessionOptions, Tcp, connect};
 use mlua::{Lua, Value};
 
-use super::{Connection, ConnectionState, Part};
+use super::{Attempt, Connection, ConnectionState, Part};
 use crate::bridge::Bridge;
 use crate::convert::{self, At};
 use crate::ctx::ctx_of;
@@ -48,13 +48,21 @@ pub(super) fn begin(
         );
         return Ok((connection.wrap(), None));
     }
-    let Ok(number) = port.trim().parse::<u16>() else {
-        connection.fail(
-            status::NAME_RESOLVE_ERROR,
-            format!("'{port}' is no port: a number from 1 to 65535 is"),
-        );
-        return Ok((connection.wrap(), None));
+    let number = match port.trim().parse::<u16>() {
+        Ok(number) if number > 0 => number,
+        _ => {
+            connection.fail(
+                status::NAME_RESOLVE_ERROR,
+                format!("cannot connect: '{port}' is no port; a number from 1 to 65535 is"),
+            );
+            return Ok((connection.wrap(), None));
+        }
     };
+    if host.is_empty() {
+        let message = "cannot connect: the host is an empty string; give a name or an address";
+        connection.fail(status::NAME_RESOLVE_ERROR, message.into());
+        return Ok((connection.wrap(), None));
+    }
     let engine = state.engine()?;
     let config = ctx.served.lock().config.clone();
     let (key, inbox, served, wake) = (
@@ -63,7 +71,8 @@ pub(super) fn begin(
         ctx.served.clone(),
         engine.wake_policy(),
     );
-    engine.runtime().spawn(async move {
+    let attempt_inbox = engine.inbox.clone();
+    let attempt = engine.runtime().spawn(async move {
         let result = connect(&host, number, config.greeting_timeout)
             .await
             .map(|stream| {
@@ -86,6 +95,10 @@ pub(super) fn begin(
                 )
             });
         inbox.push(Notice::Connected { key, result });
+    });
+    *connection.attempt.borrow_mut() = Some(Attempt {
+        task: attempt.abort_handle(),
+        inbox: attempt_inbox,
     });
     state
         .connections
@@ -126,6 +139,11 @@ pub(super) fn listen(
         );
         return failed(connection, status::BIND_ERROR, message);
     };
+    if host.is_empty() {
+        let message =
+            "cannot listen: the host is an empty string; 0.0.0.0 stands for all addresses";
+        return failed(connection, status::NAME_RESOLVE_ERROR, message.into());
+    }
     let bare = host
         .strip_prefix('[')
         .and_then(|host| host.strip_suffix(']'))

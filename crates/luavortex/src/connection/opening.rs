@@ -45,6 +45,13 @@ pub(super) fn start(
         let advice = "it holds characters that XML cannot carry: encode it as base64, and say so in encoding";
         return Err(at.says(advice).into());
     }
+    if let (Some(content), Encoding::Base64) = (&content, encoding)
+        && !is_base64(content)
+    {
+        return Err(at
+            .says("it is not base64, which encoding says it is: encode it first")
+            .into());
+    }
     let content = content.map(|text| ProfileContent { text, encoding });
     if is_emptied(&object) {
         return Err(Failure::new(
@@ -73,6 +80,25 @@ pub(super) fn start(
     let uid = State::of(lua).new_number();
     connection.add_channel(ChannelState::new(uid, &connection, number, uri, false));
     Ok(uid)
+}
+
+/// Whether a text can be base64 (RFC 4648 §4); line breaks and blanks are left out of account.
+fn is_base64(text: &str) -> bool {
+    let symbols: Vec<u8> = text
+        .bytes()
+        .filter(|symbol| !symbol.is_ascii_whitespace())
+        .collect();
+    let padding = symbols
+        .iter()
+        .rev()
+        .take_while(|symbol| **symbol == b'=')
+        .count();
+    let (digits, _) = symbols.split_at(symbols.len() - padding);
+    symbols.len() % 4 == 0
+        && padding <= 2
+        && digits
+            .iter()
+            .all(|symbol| symbol.is_ascii_alphanumeric() || matches!(symbol, b'+' | b'/'))
 }
 
 /// What a script is told when the protocol does not let it do something.

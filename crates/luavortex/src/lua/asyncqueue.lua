@@ -60,10 +60,23 @@ local function take (content)
   return value
 end
 
+-- Waiters whose time was over are dropped at both ends, so that polling an empty queue costs no memory.
 local function add_waiter (content)
+  local waiters = content.waiters
+  while content.first_waiter <= content.last_waiter and waiters[content.first_waiter].done do
+    waiters[content.first_waiter] = nil
+    content.first_waiter = content.first_waiter + 1
+  end
+  while content.last_waiter >= content.first_waiter and waiters[content.last_waiter].done do
+    waiters[content.last_waiter] = nil
+    content.last_waiter = content.last_waiter - 1
+  end
+  if content.first_waiter > content.last_waiter then
+    content.first_waiter, content.last_waiter = 1, 0
+  end
   local waiter = {}
   content.last_waiter = content.last_waiter + 1
-  content.waiters[content.last_waiter] = waiter
+  waiters[content.last_waiter] = waiter
   return waiter
 end
 

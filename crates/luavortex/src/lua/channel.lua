@@ -21,12 +21,13 @@ local channel = class.methods
 lib.channel = channel
 
 local function new_channel (session, uid, number, profile)
-  local record = { uid = uid, session = session, number = number, profile = profile }
+  local record = { uid = uid, session = session, number = number, profile = profile, busy = 0 }
   channels[uid] = record
   session.channels[uid] = record
   return record
 end
 
+-- The object that handlers are given for a channel.
 local function object_of (record)
   local object = objects[record.uid]
   if not object then
@@ -48,26 +49,41 @@ lib.channel_record = record_of
 -- ---------------------------------------------------------------------------------------------------------------
 -- Frames
 
--- The handler of the frame has ended: its octets may come again, and the next frame may be handed over.
-local function frame_done (frame)
-  raw.consume_frame (frame)
-end
-
 local hand_over
 
-local function serialized_done (entry)
-  raw.consume_frame (entry.frame)
-  local record = entry.record
-  record.is_busy = false
+-- Hands over the next frame that was held back.
+local function hand_over_held (record)
   local held = record.held
-  if held then
-    local following = held[held.first]
-    held[held.first] = nil
-    held.first = held.first + 1
-    if held.first > held.last then
-      record.held = nil
+  if not held or (record.is_serialized and record.busy > 0) then
+    return
+  end
+  local following = held[held.first]
+  held[held.first] = nil
+  held.first = held.first + 1
+  if held.first > held.last then
+    record.held = nil
+  end
+  hand_over (record, following)
+end
+
+-- A channel whose session has ended while frames were held back: they have been handled.
+local function check_drained (record)
+  if record.is_gone and not record.held and record.busy == 0 then
+    channels[record.uid] = nil
+    if record.session.on_drained then
+      record.session.on_drained ()
     end
-    hand_over (record, following)
+  end
+end
+
+-- The handler of the frame has ended: its octets may come again, and a frame that waits for it may be handed over.
+local function frame_done (frame)
+  local _, uid = raw.consume_frame (frame)
+  local record = channels[uid]
+  if record then
+    record.busy = record.busy - 1
+    hand_over_held (record)
+    check_drained (record)
   end
 end
 
@@ -75,7 +91,7 @@ end
 hand_over = function (record, frame)
   local handler, data = record.frame, record.frame_data
   local session = record.session
-  if not handler and not record.no_handler then
+  if not handler then
     local ctx = contexts[session.ctx_key]
     local profile = ctx and ctx.profiles[record.profile]
     if profile then
@@ -84,37 +100,11 @@ hand_over = function (record, frame)
   end
   if not handler then
     raw.consume_frame (frame)
+    hand_over_held (record)
     return
   end
-  local finish, context = frame_done, frame
-  if record.is_serialized then
-    if record.is_busy then
-      local held = record.held
-      if not held then
-        held = { first = 1, last = 0 }
-        record.held = held
-      end
-      held.last = held.last + 1
-      held[held.last] = frame
-      return
-    end
-    record.is_busy = true
-    finish, context = serialized_done, { frame = frame, record = record }
-  end
-  run ("frame received", finish, context, handler, lib.connection_object (session.key), object_of (record), frame, data)
-end
-
--- A frame that somebody asked for with `request` or `answers`. `is_last`: it ends the reply.
-local function answer (record, waiting, msgno, frame, is_last)
-  if is_last then
-    record.requests[msgno] = nil
-  end
-  raw.consume_frame (frame)
-  if waiting.queue then
-    lib.stream_push (waiting, frame, is_last)
-  else
-    complete (waiting, frame)
-  end
+  record.busy = record.busy + 1
+  run ("frame received", frame_done, frame, handler, lib.connection_object (session.key), object_of (record), frame, data)
 end
 
 dispatch[10] = function (uid, frame, is_msg, is_last, msgno)
@@ -125,9 +115,20 @@ dispatch[10] = function (uid, frame, is_msg, is_last, msgno)
   end
   if not is_msg and record.requests then
     local waiting = record.requests[msgno]
-    if waiting then
-      return answer (record, waiting, msgno, frame, is_last)
+    if waiting ~= nil then
+      return lib.answer (record, waiting, msgno, frame, is_last)
     end
+  end
+  if record.held or (record.is_serialized and record.busy > 0) then
+    -- The handler of the frame before has not finished.
+    local held = record.held
+    if not held then
+      held = { first = 1, last = 0 }
+      record.held = held
+    end
+    held.last = held.last + 1
+    held[held.last] = frame
+    return
   end
   hand_over (record, frame)
 end
@@ -141,30 +142,28 @@ function channel.set_frame_received (object, handler, data)
   end
 end
 
-local function set_serialize (object, flag)
-  local record = record_of (object, "set_serialize", 4)
+-- `level` is where the script is, seen from the caller.
+local function set_serialize (object, flag, level)
+  local record = record_of (object, "set_serialize", level + 2)
   if type (flag) ~= "boolean" then
-    error (raw.complaint (flag, "set_serialize", 2, "serialize", "boolean"), 3)
+    error (raw.complaint (flag, "set_serialize", 2, "serialize", "boolean"), level + 1)
   end
   if record then
     record.is_serialized = flag
-    -- What was held back while it was on is not forgotten.
+    -- What was held back while it was on comes with the next wait, one after the other.
     local held = not flag and record.held
-    if held then
-      record.held = nil
-      for index = held.first, held.last do
-        hand_over (record, held[index])
-      end
+    for _ = 1, held and held.last - held.first + 1 or 0 do
+      scheduler.later (hand_over_held, record)
     end
   end
 end
 
 function channel.set_serialize (object, flag)
-  set_serialize (object, flag)
+  set_serialize (object, flag, 2)
 end
 
 function class.setters.set_serialize (object, flag)
-  set_serialize (object, flag)
+  set_serialize (object, flag, 3)
 end
 
 function class.setters.automatic_mime (object, flag)
@@ -184,7 +183,10 @@ channel.pending = lib.call (raw.pending)
 
 -- Everybody who waits for something of the channel is told that nothing will come.
 function lib.channel_gone (record, message, code)
-  channels[record.uid] = nil
+  -- Frames that are held back still come.
+  if not record.held then
+    channels[record.uid] = nil
+  end
   record.session.channels[record.uid] = nil
   record.is_gone = true
   local opening = record.opening
@@ -200,17 +202,14 @@ function lib.channel_gone (record, message, code)
   if record.closing then
     complete (record.closing, true)
   end
-  for _, waiting in pairs (record.requests or {}) do
-    if waiting.queue then
-      waiting.is_over, waiting.problem, waiting.code = true, message, code
-      if waiting.waiter then
-        complete (waiting.waiter)
-      end
-    else
-      complete (waiting, nil, message, code)
-    end
-  end
+  local requests = record.requests
   record.requests = nil
+  for _, waiting in pairs (requests or {}) do
+    lib.request_failed (waiting, message, code)
+  end
+  if record.pool then
+    lib.leave_pool (record)
+  end
 end
 
 function connection.open_channel (object, number, profile, frame, frame_data, on_channel, on_channel_data, on_close,
@@ -218,10 +217,10 @@ function connection.open_channel (object, number, profile, frame, frame_data, on
   lib.check_handler (frame, 2, "open_channel", 4, "frame_received")
   lib.check_handler (on_channel, 2, "open_channel", 6, "on_channel")
   lib.check_handler (on_close, 2, "open_channel", 8, "on_close")
-  local session, key = lib.session_of (object, "open_channel")
+  local session = lib.session_of (object, "open_channel")
   local ok, uid, code = checked (2, raw.start (object, number, profile, encoding, content))
   if not ok then
-    raw.stack_error (key, code, uid)
+    raw.stack_error (object, code, uid)
     if on_channel then
       run_later ("on channel", nil, nil, on_channel, -1, nil, object, on_channel_data)
       return nil
@@ -253,7 +252,8 @@ dispatch[5] = function (key, uid, number, content)
   record.number = number
   local opening = record.opening
   record.opening = nil
-  local object = object_of (record)
+  -- The script's own object, not the one that frame handlers get: see `object_of` in connection.lua.
+  local _, object = raw.wrap_channel (key, uid)
   if record.on_channel then
     run ("on channel", nil, nil, record.on_channel, number, object, lib.connection_object (key), record.on_channel_data)
   elseif opening then
@@ -281,10 +281,13 @@ local function start_decided (record, ok, accepts, second, third)
   if not ok then
     second, third = nil, nil
   end
-  local status = raw.answer_start (record.session.key, record.uid, record.offer, accept, second, third)
-  if accept and not status then
+  local key, offer = record.session.key, record.offer
+  record.offer = nil
+  local status, problem = raw.answer_start (key, record.uid, offer, accept, second, third)
+  if accept and status == nil then
     -- Content that cannot be sent; the answer is still owed.
-    raw.answer_start (record.session.key, record.uid, record.offer, false, nil, nil)
+    scheduler.report ("channel start", problem)
+    raw.answer_start (key, record.uid, offer, false, nil, nil)
     accept = false
   end
   if not accept then
@@ -293,7 +296,7 @@ local function start_decided (record, ok, accepts, second, third)
 end
 
 -- The peer starts a channel. Without `offer` the engine has accepted it.
-dispatch[4] = function (key, uid, number, profile, offer, content, encoding)
+dispatch[4] = function (key, uid, number, profile, offer, content, encoding, server_name)
   local session = sessions[key]
   if not session then
     return
@@ -302,7 +305,7 @@ dispatch[4] = function (key, uid, number, profile, offer, content, encoding)
   if not offer then
     return
   end
-  record.offer = offer
+  record.offer, record.server_name = offer, server_name
   local ctx = contexts[session.ctx_key]
   local registered = ctx and ctx.profiles[profile]
   if registered and registered.start then
@@ -315,6 +318,15 @@ end
 
 -- ---------------------------------------------------------------------------------------------------------------
 -- Close
+
+-- The name that the start asks for whose handler runs, if it is one of this connection.
+function lib.asked_server_name (object)
+  local record = scheduler.context_of (start_decided)
+  if record then
+    local _, key = raw.connection_key (object, "server_name")
+    return record.session.key == key and record.server_name or nil
+  end
+end
 
 -- Asks the peer to close; the operation completes with true, or with false, message, code.
 function lib.close_channel (record)
@@ -331,9 +343,20 @@ function lib.close_channel (record)
     complete (operation, true)
     return operation
   end
-  local ok, message, code = raw.close_channel (record.session.key, record.uid)
+  if record.offer then
+    -- The start handler still thinks; this is the answer.
+    start_decided (record, true, false)
+    complete (operation, true)
+    return operation
+  end
+  local key = record.session.key
+  local ok, message, code = raw.close_channel (key, record.uid)
+  local _, is_alive = raw.is_alive (key)
   if ok then
     record.closing = operation
+  elseif not is_alive then
+    -- It went with its connection.
+    complete (operation, true)
   else
     complete (operation, false, message, code)
   end

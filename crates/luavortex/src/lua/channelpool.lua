@@ -70,7 +70,21 @@ local function add_channel (pool, next_data)
   end
   local channels = pool.channels
   channels[#channels + 1] = record
+  pool.count = pool.count + 1
+  record.pool = pool
   return record
+end
+
+-- A channel of a pool is gone.
+function lib.leave_pool (record)
+  local pool = record.pool
+  pool.lent[record.uid] = nil
+  for index, channel in ipairs (pool.channels) do
+    if channel == record then
+      lib.table_remove (pool.channels, index)
+      return
+    end
+  end
 end
 
 local function check_text (value, name, position, argument)
@@ -82,6 +96,9 @@ end
 function connection.channel_pool_new (object, profile, init_num, create, create_data, received, received_data, close,
                                       close_data, on_created, user_data)
   local session = lib.session_of (object, "channel_pool_new")
+  if session and session.is_listener then
+    error ("bad argument #1 to 'channel_pool_new' (connection: a listener has no channels, its connections do)", 2)
+  end
   check_text (profile, "channel_pool_new", 2, "profile")
   local _, count = checked (2, raw.whole (init_num, "channel_pool_new", 3, "init_num"))
   if count < 1 then
@@ -100,7 +117,7 @@ function connection.channel_pool_new (object, profile, init_num, create, create_
   end
   session.last_pool = (session.last_pool or 0) + 1
   local pool = {
-    id = session.last_pool, session = session, profile = profile, channels = {}, lent = {},
+    id = session.last_pool, session = session, profile = profile, channels = {}, count = 0, lent = {},
     create = create, create_data = create_data, received = received, received_data = received_data,
     close = close, close_data = close_data,
   }
@@ -197,7 +214,7 @@ end
 
 function class.getters.channel_count (object)
   local pool = pool_of (object, "channel_count")
-  return pool and #pool.channels or 0
+  return pool and pool.count or 0
 end
 
 function class.getters.channel_available (object)

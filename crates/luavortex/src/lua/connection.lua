@@ -16,18 +16,20 @@ local class = lib.class ("connection", raw.connection_attribute)
 local connection = class.methods
 lib.connection = connection
 
-local function new_session (key, ctx_key)
-  local session = { key = key, ctx_key = ctx_key, data = {}, on_close = {}, last_handle = 0, channels = {}, pools = {} }
+local function new_session (key, ctx_key, data)
+  local session = { key = key, ctx_key = ctx_key, data = data, on_close = {}, last_handle = 0, channels = {}, pools = {} }
   sessions[key] = session
   return session
 end
 
--- The object that handlers are given for a connection.
+-- The object that handlers are given for a connection. Not the one that the script made: what a handler closes, the
+-- script can still ask for its name and number.
 local function object_of (key)
   local object = objects[key]
   if not object then
     local _
     _, object = raw.wrap_connection (key)
+    raw.keep_connection_data (object, sessions[key].data)
     objects[key] = object
   end
   return object
@@ -47,16 +49,14 @@ lib.session_of = session_of
 
 function connection.new (ctx, host, port, server_name)
   local ok, object, key = raw.connect (ctx, host, port, server_name)
-  if ok == nil then
-    error (object, 2)
-  end
   if not ok then
     error (object, 2)
   end
+  local data = {}
+  raw.keep_connection_data (object, data)
   if key then
-    objects[key] = object
     local _, _, _, ctx_key = raw.connection_key (object, "new")
-    local session = new_session (key, ctx_key)
+    local session = new_session (key, ctx_key, data)
     session.connecting = {}
     await (session.connecting)
   end
@@ -68,10 +68,11 @@ function lib.create_listener (ctx, host, port)
   if not ok then
     error (object, 2)
   end
+  local data = {}
+  raw.keep_connection_data (object, data)
   if key then
-    objects[key] = object
     local _, _, _, ctx_key = raw.connection_key (object, "create_listener")
-    new_session (key, ctx_key).is_listener = true
+    new_session (key, ctx_key, data).is_listener = true
   end
   return object
 end
@@ -94,7 +95,7 @@ end
 
 -- A listener accepted a connection.
 dispatch[3] = function (key, ctx_key)
-  new_session (key, ctx_key)
+  new_session (key, ctx_key, {})
 end
 
 -- ---------------------------------------------------------------------------------------------------------------
@@ -112,7 +113,12 @@ function lib.session_ended (session, reason, code)
     return
   end
   session.has_ended = true
+  -- Channels with frames that were not handed over yet.
+  local held = 0
   for _, channel in pairs (session.channels) do
+    if channel.held then
+      held = held + 1
+    end
     lib.channel_gone (channel, reason, code or 13)
   end
   session.channels = {}
@@ -134,21 +140,31 @@ function lib.session_ended (session, reason, code)
     end
   end
   local handlers = session.on_close
-  if handlers[1] then
-    local object
-    if session.releasing then
-      -- The script's own object is about to be emptied by `close`.
-      local _
-      _, object = raw.wrap_connection (session.key)
-    else
-      object = object_of (session.key)
-    end
+  local function call_handlers ()
     for _, entry in ipairs (handlers) do
       left = left + 1
-      run ("connection close", gone, nil, entry.handler, object, entry.data)
+      run ("connection close", gone, nil, entry.handler, object_of (session.key), entry.data)
+    end
+    gone ()
+  end
+  if held == 0 then
+    call_handlers ()
+    return
+  end
+  -- Frames that wait for the handler before them were there first; but not for ever.
+  local drained = {}
+  function session.on_drained ()
+    held = held - 1
+    if held == 0 then
+      session.on_drained = nil
+      scheduler.cancel_timer (drained.timer)
+      call_handlers ()
     end
   end
-  gone ()
+  drained.timer = scheduler.after (lib.reply_timeout (session.ctx_key), function ()
+    held = 1
+    session.on_drained ()
+  end)
 end
 
 dispatch[11] = function (key, code, reason)
@@ -181,7 +197,6 @@ local function close (object)
   if not session or not is_alive or session.is_listener then
     raw.shutdown (object)
     raw.empty_connection (object)
-    objects[key] = nil
     return true
   end
   local closing = {}
@@ -215,9 +230,6 @@ local function close (object)
     return false, message, code
   end
   raw.empty_connection (object)
-  if objects[key] == object then
-    objects[key] = nil
-  end
   return true
 end
 
@@ -270,18 +282,18 @@ connection.block = lib.call (raw.block)
 connection.is_blocked = lib.call (raw.is_blocked)
 connection.pop_channel_error = lib.call (raw.pop_error)
 
+-- Data is a table that all objects of a connection keep, as a value that Lua's collector sees: it may refer to its own
+-- connection, and it is there as long as one of them is.
 function connection.set_data (object, key, value)
-  local session = session_of (object, "set_data")
+  local _, data = checked (2, raw.connection_data (object, "set_data"))
   local _, name = checked (2, raw.data_key (key, "set_data"))
-  if session then
-    session.data[name] = value
-  end
+  data[name] = value
 end
 
 function connection.get_data (object, key)
-  local session = session_of (object, "get_data")
+  local _, data = checked (2, raw.connection_data (object, "get_data"))
   local _, name = checked (2, raw.data_key (key, "get_data"))
-  return session and session.data[name]
+  return data[name]
 end
 
 function connection.find_by_uri (object, profile)
@@ -318,6 +330,12 @@ end
 function connection.is_tls (object)
   session_of (object, "is_tls")
   return false
+end
+
+-- Inside a start handler also the name that this start asks for.
+function class.getters.server_name (object)
+  local _, name = raw.connection_attribute (object, "server_name")
+  return name or lib.asked_server_name (object)
 end
 
 function class.getters.ctx (object)

@@ -116,7 +116,8 @@ function ctx.exit (object)
   end
   local open, left = {}, 0
   for key, session in pairs (lib.sessions) do
-    if session.ctx_key == record.key then
+    -- What has ended waits for its on_close handlers, of which this may be one.
+    if session.ctx_key == record.key and not session.has_ended then
       open[key] = session
       left = left + 1
     end
@@ -140,8 +141,13 @@ function ctx.exit (object)
     end
   end
   if left > 0 then
-    local timer = scheduler.after (EXIT_LIMIT, function ()
+    local timer
+    timer = scheduler.after (EXIT_LIMIT, function ()
       raw.ctx_shutdown (object)
+      -- An on_close handler that waits for something keeps nobody from going on.
+      timer = scheduler.after (EXIT_LIMIT, function ()
+        scheduler.complete (operation)
+      end)
     end)
     scheduler.await (operation)
     scheduler.cancel_timer (timer)

@@ -4,18 +4,19 @@
 -- complete; the main script, and code that no Lua can suspend (a user's coroutine, a table.sort callback, anything
 -- inside pcall on Lua 5.1), runs the scheduler in place instead, one level deeper.
 --
--- An operation is a table: `done`, its results at 1 to 3, and `co`, the coroutine that waits for it.
+-- An operation is a table: `done`, its results at 1 to 3, and `waiters`, the coroutines that wait for it.
 local raw, lib = ...
 
 local create, resume, yield, running = coroutine.create, coroutine.resume, coroutine.yield, coroutine.running
+local close_coroutine = coroutine.close -- from Lua 5.4 on
 local getinfo, traceback = debug.getinfo, debug.traceback
 local error, next, pcall, setmetatable, tostring, type = error, next, pcall, setmetatable, tostring, type
 local xpcall = xpcall
 local stderr, table_remove = io.stderr, table.remove
 
--- Deeper than this nothing good comes: every level holds up the ones below it, and Lua's C stack is finite (200
--- calls from 5.2 on, counted through coroutines, of which a level takes about five).
-local DEPTH_MAX = _VERSION == "Lua 5.1" and 128 or 32
+-- Deeper than this nothing good comes: every level holds up the ones below it, and Lua allows 200 C calls, of which
+-- a level takes two on 5.1 and about five from 5.2 on.
+local DEPTH_MAX = _VERSION == "Lua 5.1" and 60 or 32
 -- Coroutines that are kept for the next handlers.
 local IDLE_MAX = 64
 
@@ -29,8 +30,8 @@ local finish_of = setmetatable ({}, WEAK_KEYS)   -- what to do when it has ended
 local context_of = setmetatable ({}, WEAK_KEYS)  -- the first argument of that
 
 local idle, idle_count = {}, 0
-local ready, ready_first, ready_last = {}, 1, 0  -- what can go on: coroutines, and handlers that were put off
-local active = 0                                 -- handlers that have begun and not ended
+local ready, ready_first, ready_last = {}, 1, 0  -- what can go on: coroutines, and calls that were put off
+local batch_last = 0                             -- up to here `ready` runs before the next event is taken
 local depth = 0                                  -- schedulers that run in place
 local events_run = 0                             -- counts what the scheduler let happen
 local yielders = {}                              -- operations of `yield` inside handlers
@@ -69,21 +70,32 @@ function scheduler.set_error_handler (handler)
   error_handler = handler
 end
 
+-- For what a handler returned and cannot be used.
+function scheduler.report (name, message)
+  report (name, message, message)
+end
+
 -- ---------------------------------------------------------------------------------------------------------------
 -- Running handlers
 
 local function conclude (co, ok, a, b, c)
   local finish, context = finish_of[co], context_of[co]
   finish_of[co], context_of[co] = nil, nil
-  active = active - 1
   if finish then
     finish (context, ok, a, b, c)
   end
 end
 
+local next_handler
+
 -- The body of every handler coroutine: one handler after the other.
 local function work (handler, ...)
   conclude (running (), true, handler (...))
+  -- A tail call, so that a coroutine which waits for work holds on to nothing that its last handler was given.
+  return next_handler ()
+end
+
+next_handler = function ()
   return work (yield (IDLE))
 end
 
@@ -91,11 +103,14 @@ end
 local function abandon (co, message, trace)
   is_ours[co] = nil
   report (name_of[co], message, trace)
-  if finish_of[co] or context_of[co] then
-    conclude (co, false)
-  else
-    active = active - 1
+  if close_coroutine then
+    -- Variables declared <close> are closed; what that raises is one more error.
+    local ok, closed, problem = pcall (close_coroutine, co)
+    if ok and not closed and problem ~= message then
+      report (name_of[co], describe (problem), describe (problem))
+    end
   end
+  conclude (co, false)
 end
 
 -- After a coroutine was resumed: it is idle, waits, or is done for.
@@ -127,7 +142,6 @@ local function run (name, finish, context, handler, ...)
     is_ours[co] = true
   end
   name_of[co], finish_of[co], context_of[co] = name, finish, context
-  active = active + 1
   settle (co, resume (co, handler, ...))
 end
 scheduler.run = run
@@ -140,9 +154,23 @@ local function make_ready (entry)
   end
 end
 
--- Runs a handler like an event that came just now: with the next wait, after what is ready already.
+-- Calls `call (a, b)`, which may run a handler, like an event that came just now: with the next wait, after what is
+-- ready already.
+function scheduler.later (call, a, b)
+  make_ready { call = call, a, b }
+end
+
+-- Runs a handler like an event that came just now.
 function scheduler.run_later (name, finish, context, handler, a, b, c, d)
-  make_ready { name = name, finish = finish, context = context, handler = handler, a, b, c, d }
+  scheduler.later (function ()
+    run (name, finish, context, handler, a, b, c, d)
+  end)
+end
+
+-- What the handler that runs was given as context, if it ends in `finish`.
+function scheduler.context_of (finish)
+  local co = running ()
+  return co and finish_of[co] == finish and context_of[co] or nil
 end
 
 -- ---------------------------------------------------------------------------------------------------------------
@@ -153,7 +181,7 @@ local function take_ready ()
   ready[ready_first] = nil
   ready_first = ready_first + 1
   if ready_first > ready_last then
-    ready_first, ready_last = 1, 0
+    ready_first, ready_last, batch_last = 1, 0, 0
     if event_fd_is_used then
       raw.set_coroutines_ready (false)
     end
@@ -180,25 +208,44 @@ local function wake_yielders ()
     local operation = yielders[index]
     if operation.done or events_run > operation.seen then
       table_remove (yielders, index)
+      operation.is_quiet = true
       woken = scheduler.complete (operation) or woken
     end
   end
   return woken
 end
 
--- Lets one thing happen. False when there is nothing.
-local function step ()
-  if ready_first <= ready_last then
+local function run_ready ()
+  local entry = take_ready ()
+  if type (entry) == "thread" then
     events_run = events_run + 1
-    local entry = take_ready ()
-    if type (entry) == "thread" then
-      settle (entry, resume (entry))
-    else
-      run (entry.name, entry.finish, entry.context, entry.handler, entry[1], entry[2], entry[3], entry[4])
-    end
-    return true
+    settle (entry, resume (entry))
+  elseif entry.co then
+    -- Goes on after a `yield`: no event that others who yield have waited for.
+    settle (entry.co, resume (entry.co))
+  else
+    events_run = events_run + 1
+    entry.call (entry[1], entry[2])
   end
-  return handle (raw.next ()) or (yielders[1] ~= nil and wake_yielders ())
+end
+
+-- Lets one thing happen. False when there is nothing.
+--
+-- What was ready before an event came runs before its handlers, and what they make ready after them; so neither
+-- handlers that wake each other nor a flood of events keeps the other kind from running.
+local function step ()
+  if ready_first > batch_last then
+    local handled = handle (raw.next ())
+    batch_last = ready_last
+    if handled then
+      return true
+    end
+    if ready_first > ready_last then
+      return yielders[1] ~= nil and wake_yielders ()
+    end
+  end
+  run_ready ()
+  return true
 end
 
 -- ---------------------------------------------------------------------------------------------------------------
@@ -215,12 +262,24 @@ local function complete (operation, a, b, c)
     timers[timer] = nil
     raw.cancel_timer (timer)
   end
-  if operation.co then
-    make_ready (operation.co)
+  local waiters = operation.waiters
+  if waiters then
+    for index = 1, #waiters do
+      make_ready (operation.is_quiet and { co = waiters[index] } or waiters[index])
+    end
   end
   return true
 end
 scheduler.complete = complete
+
+-- Nobody waits any more: what completes the operation later must not find a waiter.
+local function give_up (operation)
+  operation.done = true
+  if operation.timer then
+    timers[operation.timer] = nil
+    raw.cancel_timer (operation.timer)
+  end
+end
 
 -- Calls `handler ()` once, `us` from now, directly from the scheduler. Returns the timer's number.
 local function after (us, handler)
@@ -311,6 +370,7 @@ end
 -- Runs the scheduler in place until `operation` is complete.
 local function run_until (operation)
   if depth >= DEPTH_MAX then
+    give_up (operation)
     error ("blocking calls are nested " .. DEPTH_MAX .. " deep: each waits, in a place that cannot be suspended, "
       .. "inside a handler that the one before let run", 0)
   end
@@ -326,8 +386,7 @@ local function run_until (operation)
       end
       if problem then
         depth = depth - 1
-        -- Nobody waits any more; what completes it later must not resume anybody.
-        operation.done = true
+        give_up (operation)
         error (problem, 0)
       end
     end
@@ -340,8 +399,16 @@ local function await (operation)
   if not operation.done then
     local co = is_suspendable ()
     if co then
-      operation.co = co
-      yield (WAIT)
+      local waiters = operation.waiters
+      if waiters then
+        waiters[#waiters + 1] = co
+      else
+        operation.waiters = { co }
+      end
+      -- Again, should the script have resumed the coroutine behind our back.
+      repeat
+        yield (WAIT)
+      until operation.done
     else
       run_until (operation)
     end
