@@ -94,7 +94,7 @@ fn is_base64(text: &str) -> bool {
         .take_while(|symbol| **symbol == b'=')
         .count();
     let (digits, _) = symbols.split_at(symbols.len() - padding);
-    symbols.len() % 4 == 0
+    symbols.len().is_multiple_of(4)
         && padding <= 2
         && digits
             .iter()
