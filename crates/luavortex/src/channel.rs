@@ -12,7 +12,7 @@ use mlua::{Lua, MetaMethod, Table, UserData, UserDataMethods, UserDataRegistry, 
 
 use crate::connection::{ConnectionState, Owner, usage_failure};
 use crate::convert::{self, At};
-use crate::export::{Failure, Misuse, export};
+use crate::export::{Failure, Misuse, export, export_attributes};
 use crate::state::State;
 use crate::{meta, status};
 
@@ -246,18 +246,7 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
         let channel = convert::object::<Channel>(&object, "channel", At("conn", 1, "channel"))?;
         Ok((channel.connection.wrap(), channel.connection.key))
     })?;
-    export(
-        lua,
-        primitives,
-        "channel_attribute",
-        |lua, (object, name): (Value, Value)| match name
-            .as_string()
-            .and_then(|name| name.to_str().ok())
-        {
-            Some(name) => attribute(lua, &object, &name),
-            None => Ok(Value::Nil),
-        },
-    )?;
+    export_attributes(lua, primitives, "channel_attribute", attribute)?;
     export(
         lua,
         primitives,

@@ -72,3 +72,27 @@ where
     })?;
     primitives.raw_set(name, function)
 }
+
+/// What reads an attribute of an object: the object, the name.
+pub(crate) type Attribute = fn(&Lua, &Value, &str) -> Result<Value, Failure>;
+
+/// The same for the attributes of a class; a name that is no string names none.
+pub(crate) fn export_attributes(
+    lua: &Lua,
+    primitives: &Table,
+    name: &str,
+    attribute: Attribute,
+) -> mlua::Result<()> {
+    export(
+        lua,
+        primitives,
+        name,
+        move |lua, (object, name): (Value, Value)| match name
+            .as_string()
+            .and_then(|name| name.to_str().ok())
+        {
+            Some(name) => attribute(lua, &object, &name),
+            None => Ok(Value::Nil),
+        },
+    )
+}

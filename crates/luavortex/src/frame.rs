@@ -8,7 +8,7 @@ use beep_session::core::{ChannelNumber, Message, MessageKind};
 use mlua::{Lua, MetaMethod, Table, UserData, UserDataMethods, UserDataRegistry, Value};
 
 use crate::convert::{self, At};
-use crate::export::{Failure, export};
+use crate::export::{Failure, export, export_attributes};
 use crate::meta;
 
 /// The userdata. Stays readable after everything else is gone.
@@ -150,18 +150,7 @@ fn attribute(lua: &Lua, object: &Value, name: &str) -> Result<Value, Failure> {
 }
 
 pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
-    export(
-        lua,
-        primitives,
-        "frame_attribute",
-        |lua, (object, name): (Value, Value)| match name
-            .as_string()
-            .and_then(|name| name.to_str().ok())
-        {
-            Some(name) => attribute(lua, &object, &name),
-            None => Ok(Value::Nil),
-        },
-    )?;
+    export_attributes(lua, primitives, "frame_attribute", attribute)?;
     export(
         lua,
         primitives,

@@ -33,7 +33,7 @@ pub(super) fn begin(
     })?;
     let state = State::of(lua);
     let mut connection = ConnectionState::new(
-        &state,
+        state.new_key(),
         ctx.clone(),
         Part::Initiator,
         host.clone(),
@@ -119,7 +119,7 @@ pub(super) fn listen(
     let port = convert::port_text(lua, port, At("create_listener", 3, "port"))?;
     let state = State::of(lua);
     let mut connection = ConnectionState::new(
-        &state,
+        state.new_key(),
         ctx.clone(),
         Part::MasterListener,
         host.clone(),

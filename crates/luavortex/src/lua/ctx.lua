@@ -32,7 +32,6 @@ local function record_of (object, name)
   local _, key, runs, exited = checked (3, raw.ctx_state (object, name))
   return contexts[key], runs, exited
 end
-lib.ctx_record = record_of
 
 -- The object of a context, for handlers; nil when the context is gone.
 local function object_of (key)
