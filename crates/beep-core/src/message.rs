@@ -114,8 +114,16 @@ impl Message {
 
     /// The content without entity headers; all of it where there are none.
     pub fn payload(&self) -> Bytes {
-        let headers = mime::headers_len(&self.content).min(self.content.len());
-        self.content.slice(headers..)
+        self.content.slice(self.headers_len()..)
+    }
+
+    /// The same octets, borrowed.
+    pub fn payload_octets(&self) -> &[u8] {
+        self.content.get(self.headers_len()..).unwrap_or_default()
+    }
+
+    fn headers_len(&self) -> usize {
+        mime::headers_len(&self.content).min(self.content.len())
     }
 
     /// The value of an entity header, found by its name in any case.

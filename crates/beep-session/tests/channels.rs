@@ -8,13 +8,16 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use beep_session::{
-    Channel, ChannelNumber, ConnectOptions, Error, ErrorReply, Family, MessageKind, Outgoing,
-    Profile, ProfileContent, Profiles, Reply, ReplyCode, StartOptions, UsageError,
+    Channel, ChannelNumber, ConnectOptions, Connection, Error, ErrorReply, Family, MessageKind,
+    Outgoing, Profile, ProfileContent, Profiles, Reply, ReplyCode, StartOptions, UsageError,
 };
 use common::*;
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
 fn number(value: u32) -> ChannelNumber {
     ChannelNumber::new(value).unwrap()
@@ -339,18 +342,40 @@ async fn a_refused_close_leaves_the_channel_usable() {
 
 #[tokio::test]
 async fn a_close_waits_for_replies_and_ends_both_sides() {
-    let profiles = Profiles::new().serve(ECHO, |channel| async move {
-        let message = channel.recv().await.unwrap();
-        tokio::time::sleep(Duration::from_millis(30)).await;
-        message.reply("late").await.unwrap();
-        assert!(channel.recv().await.is_none());
-        assert!(channel.is_closed());
+    const LATE: &str = "urn:test:late";
+    let go = Arc::new(Notify::new());
+    let late = go.clone();
+    let profiles = echo_profiles().serve(LATE, move |channel: Channel| {
+        let go = late.clone();
+        async move {
+            let message = channel.recv().await.unwrap();
+            go.notified().await;
+            message.reply("late").await.unwrap();
+            assert!(channel.recv().await.is_none());
+            assert!(channel.is_closed());
+        }
     });
     let (client, server) = pair(profiles).await;
-    let channel = within(client.open(ECHO)).await.unwrap();
-    let pending = channel.send("x").unwrap();
-    within(channel.close()).await.unwrap();
+    let other = within(client.open(ECHO)).await.unwrap();
+    let channel = within(client.open(LATE)).await.unwrap();
+    let is_open = |connection: &Connection| {
+        let state = connection.session().channel(channel.number());
+        state.is_some_and(|state| state.is_open)
+    };
+    let mut pending = channel.send("x").unwrap();
+    let closing = tokio::spawn({
+        let channel = channel.clone();
+        async move { channel.close().await }
+    });
+    until(|| !is_open(&client)).await;
+    // A close that does not wait would be there ahead of this.
+    within(other.request("x")).await.unwrap();
+    assert!(is_open(&server) && !closing.is_finished());
+    assert!(timeout(Duration::ZERO, &mut pending).await.is_err());
+    go.notify_one();
+    within(closing).await.unwrap().unwrap();
     assert_eq!(within(pending).await.unwrap().payload(), "late");
+    within(other.close()).await.unwrap();
     within(channel.close()).await.unwrap();
     assert!(matches!(
         within(channel.request("x")).await.unwrap_err(),

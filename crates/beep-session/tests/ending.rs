@@ -13,10 +13,13 @@ use std::time::Duration;
 
 use beep_session::core::{Config, SessionEnd};
 use beep_session::{
-    ConnectOptions, Connection, End, Error, ErrorReply, Profiles, ReplyCode, SessionOptions,
+    Channel, ConnectOptions, Connection, End, Error, ErrorReply, Profiles, ReplyCode,
+    SessionOptions,
 };
 use common::*;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::timeout;
 
 /// A listener session whose peer is played by hand and has greeted.
 async fn greeted_by_hand(config: Arc<Config>) -> (Connection, ByHand) {
@@ -363,13 +366,14 @@ async fn calls_on_a_session_that_is_over_fail_with_its_end() {
 
 #[tokio::test]
 async fn nothing_is_left_of_a_session_that_is_over() {
-    let life = Arc::new(());
-    let held = life.clone();
-    let profiles = Profiles::new().serve(ECHO, move |channel| {
-        let held = held.clone();
+    let (life, taken) = (Arc::new(()), Arc::new(Notify::new()));
+    let (held, taking) = (life.clone(), taken.clone());
+    let profiles = Profiles::new().serve(ECHO, move |channel: Channel| {
+        let (held, taking) = (held.clone(), taking.clone());
         async move {
             // Takes one message, and leaves the rest where it is.
             let message = channel.recv().await;
+            taking.notify_one();
             channel.connection().closed().await;
             drop((message, held));
         }
@@ -378,7 +382,12 @@ async fn nothing_is_left_of_a_session_that_is_over() {
     let channel = within(client.open(ECHO)).await.unwrap();
     let pending: Vec<_> = (0..10).map(|_| channel.send("x").unwrap()).collect();
     let answers = within(channel.answers("y")).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    within(taken.notified()).await;
+    until(|| {
+        let there = server.session().channel(channel.number());
+        there.is_some_and(|there| there.owed_replies == 11)
+    })
+    .await;
     client.on_close({
         let client = client.clone();
         move |_| drop(client)
@@ -391,16 +400,32 @@ async fn nothing_is_left_of_a_session_that_is_over() {
 
 #[tokio::test]
 async fn a_reader_may_stop_and_go_on() {
-    let (client, server) = pair(echo_profiles()).await;
+    let (opened, mut opening) = mpsc::unbounded_channel();
+    let profiles = Profiles::new().serve(ECHO, move |channel: Channel| {
+        let _ = opened.send(channel.clone());
+        echo(channel)
+    });
+    let (client, server) = pair(profiles).await;
     let channel = within(client.open(ECHO)).await.unwrap();
+    let there = within(opening.recv()).await.unwrap();
+    // When this is over, the server's task had a turn that began after the call.
+    let turn_of_the_server = async |asked: &mut Vec<_>| {
+        asked.push(there.send("a turn").unwrap());
+        let message = within(channel.recv()).await.unwrap();
+        message.reply("").await.unwrap();
+    };
     server.session().set_reading(false);
-    tokio::time::sleep(Duration::from_millis(10)).await;
+    let mut asked = Vec::new();
+    turn_of_the_server(&mut asked).await;
     let mut pending = channel.send("wait for it").unwrap();
-    assert!(
-        tokio::time::timeout(Duration::from_millis(50), &mut pending)
-            .await
-            .is_err()
-    );
+    until(|| channel.queued_octets() == 0).await;
+    turn_of_the_server(&mut asked).await;
+    let state = server.session().channel(there.number()).unwrap();
+    assert_eq!((state.owed_replies, state.awaited_replies), (0, 2));
+    assert!(timeout(Duration::ZERO, &mut pending).await.is_err());
     server.session().set_reading(true);
+    for reply in asked {
+        assert_eq!(within(reply).await.unwrap().payload(), "");
+    }
     assert_eq!(within(pending).await.unwrap().payload(), "wait for it");
 }

@@ -10,12 +10,16 @@ mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-use beep_session::{ConnectOptions, Connection, Profiles};
+use beep_session::{Channel, ConnectOptions, Connection, Profiles};
 use bytes::Bytes;
 use common::*;
 use tokio::sync::Notify;
+
+/// For requests beside those that a test is about.
+const PROBE: &str = "urn:test:probe";
+/// Octets queued on a channel from which on its senders wait, as in `src/mailbox.rs`.
+const SEND_AHEAD: usize = 1 << 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_sessions_work_at_once() {
@@ -137,19 +141,22 @@ async fn a_slow_reader_closes_the_window_and_memory_stays_bounded() {
     let (go, gone) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
     let profiles = {
         let (go, gone) = (go.clone(), gone.clone());
-        Profiles::new().serve(ECHO, move |channel| {
-            let (go, gone) = (go.clone(), gone.clone());
-            async move {
-                go.notified().await;
-                while let Some(message) = channel.recv().await {
-                    gone.fetch_add(message.payload().len(), Ordering::SeqCst);
-                    message.reply("").await.unwrap();
+        Profiles::new()
+            .serve(PROBE, echo)
+            .serve(ECHO, move |channel: Channel| {
+                let (go, gone) = (go.clone(), gone.clone());
+                async move {
+                    go.notified().await;
+                    while let Some(message) = channel.recv().await {
+                        gone.fetch_add(message.payload().len(), Ordering::SeqCst);
+                        message.reply("").await.unwrap();
+                    }
                 }
-            }
-        })
+            })
     };
     let (client, server) = pair(profiles).await;
     let channel = within(client.open(ECHO)).await.unwrap();
+    let probe = within(client.open(PROBE)).await.unwrap();
     let sent = Arc::new(AtomicUsize::new(0));
     let sender = tokio::spawn({
         let (channel, sent) = (channel.clone(), sent.clone());
@@ -165,7 +172,12 @@ async fn a_slow_reader_closes_the_window_and_memory_stays_bounded() {
             }
         }
     });
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let is_held_back = || channel.queued_octets() >= SEND_AHEAD;
+    settled(&probe, is_held_back, || {
+        let there = server.session().channel(channel.number());
+        (sent.load(Ordering::SeqCst), channel.queued_octets(), there)
+    })
+    .await;
     // One window here, the queue of the sender there, and no more, though 16 MiB wait to be sent.
     let window_max = beep_session::Config::default().window_max as usize;
     let (joining, queued) = (
@@ -179,8 +191,9 @@ async fn a_slow_reader_closes_the_window_and_memory_stays_bounded() {
     );
     assert!(joining <= window_max, "{joining} octets being joined");
     println!("delivered {delivered}, being joined {joining}, queued by the sender {queued}");
-    assert!(queued <= (1 << 20) + 2 * OCTETS, "{queued} octets queued");
-    assert!(queued >= OCTETS, "the sender is not held back");
+    assert!(queued <= SEND_AHEAD + 2 * OCTETS, "{queued} octets queued");
+    assert!(queued >= SEND_AHEAD, "the sender is not held back");
+    assert!(!sender.is_finished());
     assert_eq!(gone.load(Ordering::SeqCst), 0);
     go.notify_one();
     within(sender).await.unwrap();
@@ -193,23 +206,31 @@ async fn a_server_that_answers_more_than_its_client_takes_waits() {
     let sent = Arc::new(AtomicUsize::new(0));
     let profiles = {
         let sent = sent.clone();
-        Profiles::new().serve(ECHO, move |channel| {
-            let sent = sent.clone();
-            async move {
-                let mut message = channel.recv().await.unwrap();
-                for _ in 0..512 {
-                    message.ans(vec![0; ANSWER]).await.unwrap();
-                    sent.fetch_add(ANSWER, Ordering::SeqCst);
+        Profiles::new()
+            .serve(PROBE, echo)
+            .serve(ECHO, move |channel: Channel| {
+                let sent = sent.clone();
+                async move {
+                    let mut message = channel.recv().await.unwrap();
+                    for _ in 0..512 {
+                        message.ans(vec![0; ANSWER]).await.unwrap();
+                        sent.fetch_add(ANSWER, Ordering::SeqCst);
+                    }
+                    message.finish().unwrap();
+                    assert!(channel.recv().await.is_none());
                 }
-                message.finish().unwrap();
-                assert!(channel.recv().await.is_none());
-            }
-        })
+            })
     };
-    let (client, _server) = pair(profiles).await;
+    let (client, server) = pair(profiles).await;
     let channel = within(client.open(ECHO)).await.unwrap();
+    let probe = within(client.open(PROBE)).await.unwrap();
     let mut answers = within(channel.answers("all of it")).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let queued = || server.session().queued_octets(channel.number());
+    let is_held_back = || queued() >= SEND_AHEAD;
+    settled(&probe, is_held_back, || {
+        (sent.load(Ordering::SeqCst), queued())
+    })
+    .await;
     assert!(
         sent.load(Ordering::SeqCst) < 4 << 20,
         "{} octets sent to nobody",

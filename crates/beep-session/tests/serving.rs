@@ -12,11 +12,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use beep_session::{
-    ConnectOptions, Connection, ErrorReply, ListenerLimits, Profile, Profiles, ReplyCode, Server,
-    ServerOptions,
+    Channel, ConnectOptions, Connection, ErrorReply, ListenerLimits, Profile, Profiles, ReplyCode,
+    Server, ServerOptions,
 };
 use common::*;
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
 async fn limited(limits: ListenerLimits) -> Server {
     let options = ServerOptions {
@@ -52,11 +53,17 @@ async fn connections_beyond_the_limit_are_closed() {
     assert!(first.is_alive() && second.is_alive());
     within(first.close()).await.unwrap();
     until(|| server.connection_count() == 1).await;
-    // The place is given back with the connection, a moment after its end is reported.
-    tokio::time::sleep(Duration::from_millis(20)).await;
-    within(Connection::connect("127.0.0.1", port, quick()))
-        .await
-        .unwrap();
+    // The place is given back with the connection, a moment after its end is reported: until then
+    // more are turned away.
+    let third = within(async {
+        loop {
+            if let Ok(third) = Connection::connect("127.0.0.1", port, quick()).await {
+                return third;
+            }
+        }
+    })
+    .await;
+    assert!(second.is_alive() && third.is_alive());
 }
 
 #[tokio::test]
@@ -96,18 +103,35 @@ async fn a_shutdown_releases_sessions_and_stops_listening() {
 
 #[tokio::test]
 async fn a_shutdown_lets_requests_under_way_finish() {
-    let profiles = Profiles::new().serve(ECHO, |channel| async move {
-        while let Some(message) = channel.recv().await {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            message.reply("done").await.unwrap();
+    let (taken, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (taking, going) = (taken.clone(), go.clone());
+    let profiles = Profiles::new().serve(ECHO, move |channel: Channel| {
+        let (taking, going) = (taking.clone(), going.clone());
+        async move {
+            while let Some(message) = channel.recv().await {
+                taking.notify_one();
+                going.notified().await;
+                message.reply("done").await.unwrap();
+            }
         }
     });
     let server = server(profiles).await;
     let client = client_of(&server).await;
     let channel = within(client.open(ECHO)).await.unwrap();
     let pending = channel.send("slow").unwrap();
-    tokio::time::sleep(Duration::from_millis(20)).await;
-    assert_eq!(within(server.shutdown(Duration::from_secs(10))).await, 0);
+    within(taken.notified()).await;
+    let there = server.connections().remove(0);
+    let reply_during_shutdown = async {
+        until(|| {
+            let state = there.session().channel(channel.number());
+            state.is_some_and(|state| !state.is_open)
+        })
+        .await;
+        go.notify_one();
+    };
+    let shutdown = server.shutdown(Duration::from_secs(10));
+    let (dropped, ()) = within(async { tokio::join!(shutdown, reply_during_shutdown) }).await;
+    assert_eq!(dropped, 0);
     assert_eq!(within(pending).await.unwrap().payload(), "done");
 }
 
@@ -207,12 +231,19 @@ async fn dropping_a_server_stops_listening_and_keeps_sessions() {
     drop(server);
     let channel = within(client.open(ECHO)).await.unwrap();
     assert_eq!(within(channel.request("on")).await.unwrap().payload(), "on");
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    // The listening task is stopped, and closes its socket when it gets its turn.
+    within(async {
+        while TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     assert!(
         within(Connection::connect("127.0.0.1", port, quick()))
             .await
             .is_err()
     );
+    assert_eq!(within(channel.request("on")).await.unwrap().payload(), "on");
 }
 
 #[tokio::test]

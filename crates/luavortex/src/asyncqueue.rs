@@ -4,7 +4,7 @@
 use mlua::{Lua, MetaMethod, Table, UserData, UserDataMethods, UserDataRegistry, Value};
 
 use crate::convert::At;
-use crate::export::export;
+use crate::export::export_value;
 use crate::meta;
 
 /// The userdata; its user value is the table.
@@ -27,7 +27,7 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
         Ok(queue)
     })?;
     primitives.raw_set("queue_new", new)?;
-    export(
+    export_value(
         lua,
         primitives,
         "queue_content",

@@ -12,7 +12,7 @@ use mlua::{Lua, MetaMethod, Table, UserData, UserDataMethods, UserDataRegistry, 
 
 use crate::connection::{ConnectionState, Owner, usage_failure};
 use crate::convert::{self, At};
-use crate::export::{Failure, Misuse, export, export_attributes};
+use crate::export::{Failure, Misuse, export, export_attributes, export_value};
 use crate::state::State;
 use crate::{meta, status};
 
@@ -205,7 +205,7 @@ fn send_reply(
 
 pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
     // Another object for a channel; nil when it is gone.
-    export(
+    export_value(
         lua,
         primitives,
         "wrap_channel",
@@ -265,7 +265,7 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
             .set(true);
         Ok(())
     })?;
-    export(
+    export_value(
         lua,
         primitives,
         "send_msg",
@@ -279,16 +279,16 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
             Ok(msgno.value())
         },
     )?;
-    export(lua, primitives, "send_rpy", |lua, arguments| {
+    export_value(lua, primitives, "send_rpy", |lua, arguments| {
         send_reply(lua, "send_rpy", Reply::Rpy, arguments)
     })?;
-    export(lua, primitives, "send_err", |lua, arguments| {
+    export_value(lua, primitives, "send_err", |lua, arguments| {
         send_reply(lua, "send_err", Reply::Err, arguments)
     })?;
-    export(lua, primitives, "send_ans", |lua, arguments| {
+    export_value(lua, primitives, "send_ans", |lua, arguments| {
         send_reply(lua, "send_ans", Reply::Ans, arguments)
     })?;
-    export(
+    export_value(
         lua,
         primitives,
         "finalize_ans",
@@ -315,7 +315,7 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
             Ok(())
         },
     )?;
-    export(lua, primitives, "pending", |_, object: Value| {
+    export_value(lua, primitives, "pending", |_, object: Value| {
         let (channel, _) = state_of(&object, At("pending", 1, "channel"))?;
         let state = channel
             .session()
@@ -324,7 +324,7 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
         Ok(state.map_or(0, |state| state.queued_octets))
     })?;
     // Whether a channel could be lent by a pool: open, nothing outstanding.
-    export(
+    export_value(
         lua,
         primitives,
         "is_channel_idle",

@@ -11,7 +11,7 @@ use beep_session::core::{
     ProfileOffer,
 };
 use beep_session::{Addresses, ConnectError, End, Session};
-use mlua::{IntoLuaMulti, Lua, MultiValue, Table, Value};
+use mlua::{IntoLua, Lua, Table, Value};
 
 use crate::channel::ChannelState;
 use crate::connection::ConnectionState;
@@ -43,12 +43,41 @@ enum Kind {
     CtxGone = 15,
 }
 
-type Told = mlua::Result<MultiValue>;
+/// The kind and what belongs to it; nil where there is less. Of fixed length, because that goes to Lua's stack without
+/// memory of its own, and every message passes here.
+type Values = (
+    Value,
+    Value,
+    Value,
+    Value,
+    Value,
+    Value,
+    Value,
+    Value,
+    Value,
+);
+type Told = mlua::Result<Values>;
 
-fn tell(lua: &Lua, kind: Kind, values: impl IntoLuaMulti) -> Told {
-    let mut values = values.into_lua_multi(lua)?;
-    values.push_front(Value::Integer(kind as i64));
-    Ok(values)
+macro_rules! told {
+    ($lua:expr, $kind:expr $(, $value:expr)*) => {
+        Ok(values(Value::Integer($kind as i64), [$($value.into_lua($lua)?),*]))
+    };
+}
+
+fn values<const COUNT: usize>(kind: Value, values: [Value; COUNT]) -> Values {
+    let mut values = values.into_iter();
+    let mut next = || values.next().unwrap_or(Value::Nil);
+    (
+        kind,
+        next(),
+        next(),
+        next(),
+        next(),
+        next(),
+        next(),
+        next(),
+        next(),
+    )
 }
 
 fn encoding_number(encoding: Encoding) -> i64 {
@@ -83,17 +112,17 @@ fn connected(lua: &Lua, state: &State, key: u64, result: Result<Session, Connect
         if let Ok(session) = result {
             session.shutdown();
         }
-        return tell(lua, Kind::Nothing, ());
+        return told!(lua, Kind::Nothing);
     };
     match result {
         Ok(session) => {
             // The greeting, or the end, is still to come.
             connection.set_session(session);
-            tell(lua, Kind::Nothing, ())
+            told!(lua, Kind::Nothing)
         }
         Err(error) => {
             connection.fail(status::of_connect_error(&error), error.to_string());
-            tell(lua, Kind::ConnectFailed, key)
+            told!(lua, Kind::ConnectFailed, key)
         }
     }
 }
@@ -112,13 +141,13 @@ fn accepted(
     else {
         // The listener was shut down in the meantime; sessions that are there already would live on.
         session.shutdown();
-        return tell(lua, Kind::Nothing, ());
+        return told!(lua, Kind::Nothing);
     };
     let ctx = listener.ctx.clone();
     let ctx_key = ctx.key;
     let connection = Rc::new(ConnectionState::accepted(ctx, key, session, addresses));
     state.connections.borrow_mut().insert(key, connection);
-    tell(lua, Kind::Accepted, (key, ctx_key))
+    told!(lua, Kind::Accepted, key, ctx_key)
 }
 
 fn start(lua: &Lua, state: &State, notice: StartNotice) -> Told {
@@ -131,10 +160,10 @@ fn start(lua: &Lua, state: &State, notice: StartNotice) -> Told {
         offer,
     } = notice;
     let Some(connection) = state.connection(key) else {
-        return tell(lua, Kind::Nothing, ());
+        return told!(lua, Kind::Nothing);
     };
     let Some(number) = ChannelNumber::new(number) else {
-        return tell(lua, Kind::Nothing, ());
+        return told!(lua, Kind::Nothing);
     };
     let uid = state.new_number();
     connection.add_channel(ChannelState::new(
@@ -145,19 +174,17 @@ fn start(lua: &Lua, state: &State, notice: StartNotice) -> Told {
         true,
     ));
     let (text, encoding) = content_values(content);
-    tell(
+    told!(
         lua,
         Kind::Start,
-        (
-            key,
-            uid,
-            number.value(),
-            profile,
-            offer,
-            text,
-            encoding,
-            server_name,
-        ),
+        key,
+        uid,
+        number.value(),
+        profile,
+        offer,
+        text,
+        encoding,
+        server_name
     )
 }
 
@@ -172,7 +199,7 @@ fn started(
         .connection(key)
         .and_then(|connection| connection.channel(number.value()));
     let Some(channel) = channel else {
-        return tell(lua, Kind::Nothing, ());
+        return told!(lua, Kind::Nothing);
     };
     channel.is_known.set(true);
     // Content of the answer is handed over as if it were a reply to a message 0.
@@ -185,20 +212,23 @@ fn started(
             message,
         )
     });
-    tell(
+    told!(
         lua,
         Kind::Started,
-        (key, channel.uid, number.value(), content),
+        key,
+        channel.uid,
+        number.value(),
+        content
     )
 }
 
 fn message(lua: &Lua, state: &State, key: u64, number: ChannelNumber, message: Message) -> Told {
     let Some(connection) = state.connection(key) else {
-        return tell(lua, Kind::Nothing, ());
+        return told!(lua, Kind::Nothing);
     };
     let (Some(channel), Some(session)) = (connection.channel(number.value()), connection.session())
     else {
-        return tell(lua, Kind::Nothing, ());
+        return told!(lua, Kind::Nothing);
     };
     let (is_msg, is_last, msgno) = (
         message.kind == MessageKind::Msg,
@@ -214,11 +244,7 @@ fn message(lua: &Lua, state: &State, key: u64, number: ChannelNumber, message: M
         session,
         number,
     );
-    tell(
-        lua,
-        Kind::Frame,
-        (channel.uid, frame, is_msg, is_last, msgno),
-    )
+    told!(lua, Kind::Frame, channel.uid, frame, is_msg, is_last, msgno)
 }
 
 fn channel_failed(
@@ -230,32 +256,32 @@ fn channel_failed(
     why: &ChannelFailure,
 ) -> Told {
     let Some(connection) = state.connection(key) else {
-        return tell(lua, Kind::Nothing, ());
+        return told!(lua, Kind::Nothing);
     };
     // A close that the end of the session overtook is done, as the end itself tells.
     if matches!(
         (kind, why),
         (Kind::CloseFailed, ChannelFailure::SessionEnded)
     ) {
-        return tell(lua, Kind::Nothing, ());
+        return told!(lua, Kind::Nothing);
     }
     let (code, text) = failure_values(why);
     connection.stack_error(code, &text);
     if number.is_management() {
-        return tell(lua, Kind::ReleaseFailed, (key, code, text));
+        return told!(lua, Kind::ReleaseFailed, key, code, text);
     }
     let Some(channel) = connection.channel(number.value()) else {
-        return tell(lua, Kind::Nothing, ());
+        return told!(lua, Kind::Nothing);
     };
     if matches!(kind, Kind::StartFailed) {
         connection.remove_channel(channel.uid);
     }
-    tell(lua, kind, (key, channel.uid, code, text))
+    told!(lua, kind, key, channel.uid, code, text)
 }
 
 fn session_event(lua: &Lua, state: &State, key: u64, event: Event) -> Told {
     match event {
-        Event::GreetingReceived(_) => tell(lua, Kind::Connected, key),
+        Event::GreetingReceived(_) => told!(lua, Kind::Connected, key),
         Event::Started { number, profile } => started(lua, state, key, number, profile),
         Event::StartFailed { number, why } => {
             channel_failed(lua, state, Kind::StartFailed, key, number, &why)
@@ -268,12 +294,8 @@ fn session_event(lua: &Lua, state: &State, key: u64, event: Event) -> Told {
                 .connection(key)
                 .and_then(|connection| connection.channel(number.value()));
             match channel {
-                Some(channel) => tell(
-                    lua,
-                    Kind::CloseRequested,
-                    (key, channel.uid, number.value()),
-                ),
-                None => tell(lua, Kind::Nothing, ()),
+                Some(channel) => told!(lua, Kind::CloseRequested, key, channel.uid, number.value()),
+                None => told!(lua, Kind::Nothing),
             }
         }
         Event::ReleaseRequested { .. } => {
@@ -284,30 +306,30 @@ fn session_event(lua: &Lua, state: &State, key: u64, event: Event) -> Told {
                 // The session may have ended since; then nobody waits for the answer.
                 let _ = session.accept_close(ChannelNumber::MANAGEMENT);
             }
-            tell(lua, Kind::Nothing, ())
+            told!(lua, Kind::Nothing)
         }
         Event::Closed { number, .. } => {
             let Some(connection) = state.connection(key) else {
-                return tell(lua, Kind::Nothing, ());
+                return told!(lua, Kind::Nothing);
             };
             let Some(channel) = connection.channel(number.value()) else {
-                return tell(lua, Kind::Nothing, ());
+                return told!(lua, Kind::Nothing);
             };
             connection.remove_channel(channel.uid);
-            tell(lua, Kind::Closed, (key, channel.uid))
+            told!(lua, Kind::Closed, key, channel.uid)
         }
         Event::Message {
             channel,
             message: content,
         } => message(lua, state, key, channel, content),
         // `Ended` comes as a notice of its own; others are not for scripts.
-        _ => tell(lua, Kind::Nothing, ()),
+        _ => told!(lua, Kind::Nothing),
     }
 }
 
 fn ended(lua: &Lua, state: &State, key: u64, end: Option<&Arc<End>>) -> Told {
     let Some(connection) = state.connection(key) else {
-        return tell(lua, Kind::Nothing, ());
+        return told!(lua, Kind::Nothing);
     };
     let (code, text) = match end {
         Some(end) => (status::of_end(end), end.to_string()),
@@ -317,21 +339,21 @@ fn ended(lua: &Lua, state: &State, key: u64, end: Option<&Arc<End>>) -> Told {
     if code != status::CLOSE_CALLED && code != status::FORCED_CLOSE {
         connection.stack_error(code, &text);
     }
-    tell(lua, Kind::Ended, (key, code, text))
+    told!(lua, Kind::Ended, key, code, text)
 }
 
 /// The next event for the scheduler, or nothing.
 fn next(lua: &Lua) -> Told {
     let state = State::of(lua);
     let Some(engine) = state.running_engine() else {
-        return Ok(MultiValue::new());
+        return Ok(values(Value::Nil, []));
     };
     engine.event_was_taken();
     if let Some(timer) = engine.take_timer_in_turn() {
-        return tell(lua, Kind::Timer, timer);
+        return told!(lua, Kind::Timer, timer);
     }
     let Some(notice) = engine.inbox.pop() else {
-        return Ok(MultiValue::new());
+        return Ok(values(Value::Nil, []));
     };
     match notice {
         Notice::Event(key, event) => session_event(lua, &state, key, event),
@@ -346,10 +368,10 @@ fn next(lua: &Lua) -> Told {
         Notice::Ended(key, end) => ended(lua, &state, key, Some(&end)),
         Notice::ListenerClosed(key) => ended(lua, &state, key, None),
         // The timer itself is taken above, with the next call.
-        Notice::TimersDue => tell(lua, Kind::Nothing, ()),
-        Notice::ConnectGivenUp(key) => tell(lua, Kind::ConnectFailed, key),
-        Notice::CtxGone(key) => tell(lua, Kind::CtxGone, key),
-        Notice::Signal => tell(lua, Kind::Signal, ()),
+        Notice::TimersDue => told!(lua, Kind::Nothing),
+        Notice::ConnectGivenUp(key) => told!(lua, Kind::ConnectFailed, key),
+        Notice::CtxGone(key) => told!(lua, Kind::CtxGone, key),
+        Notice::Signal => told!(lua, Kind::Signal),
     }
 }
 

@@ -10,7 +10,7 @@
 //! | `false` | message, code | `nil, message, code` or `false, message, code` |
 //! | `nil` | message | a string raised with the position of the script's call |
 
-use mlua::{FromLuaMulti, IntoLuaMulti, Lua, MultiValue, Table, Value};
+use mlua::{FromLuaMulti, IntoLua, IntoLuaMulti, Lua, MultiValue, Table, Value};
 
 /// The caller broke the rules of the API: wrong type, missing argument, value out of range.
 #[derive(Debug)]
@@ -73,6 +73,33 @@ where
     primitives.raw_set(name, function)
 }
 
+/// [`export`] for functions with one result, which take no memory for it. For what every message needs.
+pub(crate) fn export_value<A, R, F>(
+    lua: &Lua,
+    primitives: &Table,
+    name: &str,
+    function: F,
+) -> mlua::Result<()>
+where
+    A: FromLuaMulti,
+    R: IntoLua,
+    F: Fn(&Lua, A) -> Result<R, Failure> + 'static,
+{
+    let function = lua.create_function(move |lua, arguments: A| {
+        Ok(match function(lua, arguments) {
+            Ok(result) => (Value::Boolean(true), result.into_lua(lua)?, Value::Nil),
+            Err(Failure::Failed { message, code }) => {
+                let message = message.into_lua(lua)?;
+                (Value::Boolean(false), message, Value::Integer(code))
+            }
+            Err(Failure::Misuse(Misuse(message))) => {
+                (Value::Nil, message.into_lua(lua)?, Value::Nil)
+            }
+        })
+    })?;
+    primitives.raw_set(name, function)
+}
+
 /// What reads an attribute of an object: the object, the name.
 pub(crate) type Attribute = fn(&Lua, &Value, &str) -> Result<Value, Failure>;
 
@@ -83,7 +110,7 @@ pub(crate) fn export_attributes(
     name: &str,
     attribute: Attribute,
 ) -> mlua::Result<()> {
-    export(
+    export_value(
         lua,
         primitives,
         name,

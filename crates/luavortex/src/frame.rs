@@ -8,7 +8,7 @@ use beep_session::core::{ChannelNumber, Message, MessageKind};
 use mlua::{Lua, MetaMethod, Table, UserData, UserDataMethods, UserDataRegistry, Value};
 
 use crate::convert::{self, At};
-use crate::export::{Failure, export, export_attributes};
+use crate::export::{Failure, export, export_attributes, export_value};
 use crate::meta;
 
 /// The userdata. Stays readable after everything else is gone.
@@ -136,8 +136,8 @@ fn attribute(lua: &Lua, object: &Value, name: &str) -> Result<Value, Failure> {
         "seqno" | "seq_no" => Value::Integer(message.seqno.value().into()),
         "ansno" | "ans_no" => Value::Integer(message.ansno.map_or(0, |ansno| ansno.value().into())),
         "more_flag" => Value::Boolean(message.more),
-        "payload" => octets(&message.payload()),
-        "payload_size" => number(message.payload().len()),
+        "payload" => octets(message.payload_octets()),
+        "payload_size" => number(message.payload_octets().len()),
         "content" => octets(message.content()),
         "content_size" => number(message.content().len()),
         "content_type" => message
@@ -163,7 +163,7 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
         },
     )?;
     // The handler of the frame is done, or there is none. Returns the uid of the channel it came on.
-    export(lua, primitives, "consume_frame", |_, object: Value| {
+    export_value(lua, primitives, "consume_frame", |_, object: Value| {
         let frame = convert::object::<Frame>(&object, "frame", At("consume", 1, "frame"))?;
         frame.consume();
         Ok(frame.channel)

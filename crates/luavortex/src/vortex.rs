@@ -6,7 +6,7 @@ use mlua::{AnyUserData, Lua, Table, Value};
 
 use crate::convert::{self, At};
 use crate::engine::Waited;
-use crate::export::{Failure, Misuse, export};
+use crate::export::{Failure, Misuse, export, export_value};
 use crate::inbox::Notice;
 use crate::signals::CaughtSignals;
 use crate::state::State;
@@ -106,7 +106,7 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
             crate::meta::leave(lua, &class, &metamethod, value)
         })?;
     primitives.raw_set("leave_metamethod", leave)?;
-    export(lua, primitives, "wait", wait)?;
+    export_value(lua, primitives, "wait", wait)?;
     // Whether Lua has something to do, after a look at the sockets.
     export(lua, primitives, "has_events", |lua, ()| {
         let state = State::of(lua);
@@ -136,7 +136,7 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
         let fd = state.engine()?.inbox.event_fd();
         fd.map_err(|error| Failure::new(status::ERROR, format!("no event descriptor: {error}")))
     })?;
-    export(lua, primitives, "add_timer", |lua, us: f64| {
+    export_value(lua, primitives, "add_timer", |lua, us: f64| {
         Ok(State::of(lua).engine()?.add_timer(duration(us)))
     })?;
     export(lua, primitives, "cancel_timer", |lua, id: u64| {
@@ -146,7 +146,7 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
         Ok(())
     })?;
     // A number of microseconds, checked.
-    export(
+    export_value(
         lua,
         primitives,
         "microseconds",
@@ -194,7 +194,7 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
     )?;
     // Microseconds since some moment, for limits that are checked between events.
     let started = Instant::now();
-    export(lua, primitives, "now", move |_, ()| {
+    export_value(lua, primitives, "now", move |_, ()| {
         Ok(started.elapsed().as_secs_f64() * 1e6)
     })?;
     // The limit of waits that have none of their own (VORTEX_SYNC_TIMEOUT), in microseconds.

@@ -13,8 +13,8 @@
 )]
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use beep_session::{
@@ -44,6 +44,8 @@ pub fn within<F: Future>(future: F) -> impl Future<Output = F::Output> {
 pub fn until(condition: impl Fn() -> bool) -> impl Future<Output = ()> {
     within(async move {
         while !condition() {
+            // Between two looks, so that waiting does not keep a processor busy. However long it
+            // takes, only the limit of `within` makes a test fail.
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     })
@@ -104,34 +106,63 @@ pub async fn client_of(server: &Server) -> Connection {
     .unwrap()
 }
 
+/// Waits until nothing moves any more: a condition that `holds`, and a `state` that stays the same
+/// while requests on `probe`, another channel of the same session, go there and back.
+///
+/// What was on its way when a request was sent is handled when its reply is here. Two of them: the
+/// first brings what was under way, the second what was said to it.
+pub async fn settled<T: PartialEq>(
+    probe: &Channel,
+    holds: impl Fn() -> bool,
+    state: impl Fn() -> T,
+) -> T {
+    within(async {
+        loop {
+            until(&holds).await;
+            let before = state();
+            for _ in 0..2 {
+                probe.request("").await.unwrap();
+            }
+            if holds() && state() == before {
+                return before;
+            }
+        }
+    })
+    .await
+}
+
 /// How often a connection reported its end.
 #[derive(Clone, Default)]
-pub struct Ends(Arc<AtomicUsize>);
+pub struct Ends {
+    count: Arc<AtomicUsize>,
+    /// Alive as long as the callback that counts.
+    callback: Weak<()>,
+}
 
 impl Ends {
     pub fn of(connection: &Connection) -> Self {
-        let ends = Ends::default();
-        let count = ends.0.clone();
+        let (count, alive) = (Arc::new(AtomicUsize::new(0)), Arc::new(()));
+        let ends = Ends {
+            count: count.clone(),
+            callback: Arc::downgrade(&alive),
+        };
         connection.on_close(move |_| {
             count.fetch_add(1, Ordering::SeqCst);
+            drop(alive);
         });
         ends
     }
 
     pub fn count(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
+        self.count.load(Ordering::SeqCst)
     }
 
     /// Waits for the end of `connection`, which is to be reported once.
     pub async fn once(&self, connection: &Connection) -> Arc<End> {
         let end = within(connection.closed()).await;
-        until(|| self.count() > 0).await;
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        assert_eq!(
-            self.count(),
-            1,
-            "the end was reported more than once: {end}"
-        );
+        // With the callback gone there is nobody left who could report, or report again.
+        until(|| self.callback.strong_count() == 0).await;
+        assert_eq!(self.count(), 1, "the end is to be reported once: {end}");
         assert!(!connection.is_alive());
         end
     }

@@ -8,7 +8,7 @@ use super::making::{begin, listen};
 use super::opening::{start, usage_failure};
 use super::{Connection, is_emptied, state_of};
 use crate::convert::{self, At};
-use crate::export::{Failure, export, export_attributes};
+use crate::export::{Failure, export, export_attributes, export_value};
 use crate::inbox::Notice;
 use crate::state::State;
 use crate::status;
@@ -30,7 +30,7 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
     )?;
     export(lua, primitives, "start", start)?;
     // Another object for the connection; nil when it is gone.
-    export(lua, primitives, "wrap_connection", |lua, key: u64| {
+    export_value(lua, primitives, "wrap_connection", |lua, key: u64| {
         Ok(State::of(lua)
             .connection(key)
             .map(|connection| connection.wrap()))
@@ -55,7 +55,7 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
         },
     )?;
     export_attributes(lua, primitives, "connection_attribute", attribute)?;
-    export(lua, primitives, "is_ok", |_, object: Value| {
+    export_value(lua, primitives, "is_ok", |_, object: Value| {
         let connection = state_of(&object, At("is_ok", 1, "connection"))?;
         Ok(connection.is_ok() && !is_emptied(&object))
     })?;
@@ -131,7 +131,7 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
                 .map_err(|error| Failure::new(status::MEMORY, error))
         },
     )?;
-    export(
+    export_value(
         lua,
         primitives,
         "connection_data",
@@ -196,7 +196,7 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
             .map_err(|error| usage_failure(&error))?;
         Ok(true)
     })?;
-    export(lua, primitives, "is_alive", |lua, key: u64| {
+    export_value(lua, primitives, "is_alive", |lua, key: u64| {
         let session = State::of(lua)
             .connection(key)
             .and_then(|connection| connection.session());

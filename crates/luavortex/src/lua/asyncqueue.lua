@@ -1,7 +1,7 @@
 -- vortex.asyncqueue: queues between handlers and the main script. Values come out as they went in.
 local raw, lib = ...
 
-local error, select = error, select
+local error, select, setmetatable = error, select, setmetatable
 local scheduler, checked = lib.scheduler, lib.checked
 local complete, await = scheduler.complete, scheduler.await
 
@@ -12,9 +12,17 @@ lib.asyncqueue = queue
 local HOPELESS = "pop would wait for ever: the queue is empty and nothing can fill it any more: "
   .. "no context is running, no timer is set and no handler is pending"
 
--- `first` to `last` are values; `waiters` those that wait for some, the oldest first.
-local function content_of (object, name)
-  local _, content = checked (3, raw.queue_content (object, name))
+-- What is in a queue: `first` to `last` are values, `waiters` those that wait for some, the oldest first. The queue's
+-- userdata holds it, where Lua's collector sees it; this table only makes finding it quick, and holds neither.
+local contents = setmetatable ({}, { __mode = "kv" })
+
+local function content_of (object, name, level)
+  local content = contents[object]
+  if not content then
+    local _
+    _, content = checked (level or 3, raw.queue_content (object, name))
+    contents[object] = content
+  end
   return content
 end
 
@@ -93,7 +101,7 @@ end
 
 -- Without limit to wait: nothing that is there, or nothing.
 local function timedpop (object, us, name)
-  local _, content = checked (3, raw.queue_content (object, name))
+  local content = content_of (object, name, 4)
   local _, limit = checked (3, raw.microseconds (us, name, 2))
   if content.first <= content.last then
     return true, take (content)
