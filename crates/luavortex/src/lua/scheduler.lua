@@ -99,14 +99,14 @@ next_handler = function ()
   return work (yield (IDLE))
 end
 
--- A handler that ended badly gives the safe answer; its coroutine is not used again.
-local function abandon (co, message, trace)
+-- A handler that ended badly gives the safe answer; its coroutine is not used again. `raised` is what it raised.
+local function abandon (co, message, trace, raised)
   is_ours[co] = nil
   report (name_of[co], message, trace)
   if close_coroutine then
     -- Variables declared <close> are closed; what that raises is one more error.
     local ok, closed, problem = pcall (close_coroutine, co)
-    if ok and not closed and problem ~= message then
+    if ok and not closed and problem ~= raised then
       report (name_of[co], describe (problem), describe (problem))
     end
   end
@@ -117,7 +117,7 @@ end
 local function settle (co, ok, signal)
   if not ok then
     local message = describe (signal)
-    abandon (co, message, traceback (co, message))
+    abandon (co, message, traceback (co, message), signal)
   elseif signal == IDLE then
     if idle_count < IDLE_MAX then
       idle_count = idle_count + 1
