@@ -237,6 +237,39 @@ test ("no handler runs inside set_serialize, and no frame is overtaken", functio
    t.equal (table.concat (seen), "123")
 end)
 
+test ("frames that wait when the session ends come with their connection and channel", function ()
+   local got, gate = vortex.asyncqueue.new (), vortex.asyncqueue.new ()
+   local conn = t.session (function (ctx)
+      vortex.register_profile (ctx, MUTE, function (peer, channel, frame)
+         channel:set_serialize (true)
+         got:push (frame.payload .. tostring (vortex.connection.check (peer)) .. tostring (vortex.channel.check (channel)))
+         gate:pop ()
+         -- an error, so that nothing of this handler refers to the objects any more
+         error "on purpose"
+      end, nil, function (_, peer)
+         peer:set_on_close (function () got:push "on_close" end)
+         return true
+      end)
+   end)
+   vortex.set_error_handler (function ()
+      collectgarbage ()
+      collectgarbage ()
+   end)
+   local channel = t.ok (conn:open_channel (0, MUTE))
+   for number = 1, 3 do
+      channel:send_msg (tostring (number))
+   end
+   t.equal (t.pop (got), "1truetrue")
+   conn:shutdown ()
+   t.wait_until (function () return not conn:is_ok () end)
+   while vortex.wait_events (-1) do vortex.yield () end
+   for _, expected in ipairs { "2truetrue", "3truetrue", "on_close" } do
+      gate:push (true)
+      t.equal (t.pop (got), expected)
+   end
+   vortex.set_error_handler (nil)
+end)
+
 test ("frames that a serialized channel holds come before on_close", function ()
    local order = vortex.asyncqueue.new ()
    local conn = t.session (function (ctx)

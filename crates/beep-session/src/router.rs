@@ -188,7 +188,7 @@ impl Router {
     pub(crate) fn abandon(&self, session: &Session) {
         self.state().is_abandoned = true;
         // Before the greeting there is nobody who could agree.
-        if session.peer_greeting().is_none() || session.release(ReplyCode::SUCCESS, None).is_err() {
+        if !session.has_peer_greeting() || session.release(ReplyCode::SUCCESS, None).is_err() {
             session.shutdown();
         }
     }

@@ -173,6 +173,11 @@ impl Session {
         state.end.is_none() && state.protocol.end().is_none()
     }
 
+    /// Whether the peer's greeting is here.
+    pub fn has_peer_greeting(&self) -> bool {
+        self.shared.state().protocol.peer_greeting().is_some()
+    }
+
     /// The peer's greeting, once it is here.
     pub fn peer_greeting(&self) -> Option<Greeting> {
         self.shared.state().protocol.peer_greeting().cloned()

@@ -77,6 +77,15 @@ impl ChannelState {
     }
 }
 
+impl ChannelState {
+    /// Open, and no reply outstanding.
+    fn is_idle(&self, session: &Session) -> bool {
+        session
+            .channel(self.number)
+            .is_some_and(|state| state.is_open && state.awaited_replies == 0)
+    }
+}
+
 impl UserData for Channel {
     fn register(registry: &mut UserDataRegistry<Self>) {
         meta::add(registry, "channel");
@@ -146,12 +155,6 @@ fn send_failure(error: &SendError) -> Failure {
 /// What `ch.NAME` reads.
 fn attribute(lua: &Lua, object: &Value, name: &str) -> Result<Value, Failure> {
     let (channel, emptied) = state_of(object, At("__index", 1, "channel"))?;
-    let session = channel.session().ok();
-    let state = || {
-        session
-            .as_ref()
-            .and_then(|session| session.channel(channel.number))
-    };
     Ok(match name {
         "number" if emptied => Value::Integer(-1),
         "number" => Value::Integer(channel.number.value().into()),
@@ -159,12 +162,8 @@ fn attribute(lua: &Lua, object: &Value, name: &str) -> Result<Value, Failure> {
             .create_string(&channel.profile)
             .map_or(Value::Nil, Value::String),
         "is_ready" => {
-            let alive = session.as_ref().is_some_and(Session::is_alive);
-            Value::Boolean(
-                !emptied
-                    && alive
-                    && state().is_some_and(|state| state.is_open && state.awaited_replies == 0),
-            )
+            let session = channel.session().ok().filter(Session::is_alive);
+            Value::Boolean(!emptied && session.is_some_and(|session| channel.is_idle(&session)))
         }
         "automatic_mime" => Value::Boolean(channel.automatic_mime.get()),
         "ref_count" => {
@@ -329,17 +328,8 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
         primitives,
         "is_channel_idle",
         |lua, (key, uid): (u64, u64)| {
-            let Some(connection) = State::of(lua).connection(key) else {
-                return Ok(false);
-            };
-            let channel = connection.channels.borrow().by_uid(uid);
-            let Some(channel) = channel else {
-                return Ok(false);
-            };
-            let state = connection
-                .session()
-                .and_then(|session| session.channel(channel.number));
-            Ok(state.is_some_and(|state| state.is_open && state.awaited_replies == 0))
+            let found = find(lua, key, uid).ok();
+            Ok(found.is_some_and(|(session, channel)| channel.is_idle(&session)))
         },
     )?;
     // Asks the peer to close the channel; CLOSED or CLOSE_FAILED follows.

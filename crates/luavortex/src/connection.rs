@@ -159,9 +159,9 @@ impl ConnectionState {
             Part::MasterListener => self.listener.borrow().is_some(),
             Part::Initiator | Part::Listener => {
                 self.failure.borrow().is_none()
-                    && self.session().is_some_and(|session| {
-                        session.is_alive() && session.peer_greeting().is_some()
-                    })
+                    && self
+                        .session()
+                        .is_some_and(|session| session.is_alive() && session.has_peer_greeting())
             }
         }
     }

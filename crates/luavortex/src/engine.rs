@@ -194,7 +194,11 @@ impl Engine {
         let mut timers = self.timers.borrow_mut();
         if let Some(due) = timers.by_id.remove(&id) {
             timers.due.remove(&(due, id));
-            self.keeper.set_next_timer(timers.next());
+            let next = timers.next();
+            // Most are limits of waits that come to their end long before, and not the next to be due.
+            if next.is_none_or(|next| next > due) {
+                self.keeper.set_next_timer(next);
+            }
         }
     }
 

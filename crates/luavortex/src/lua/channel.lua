@@ -123,7 +123,8 @@ dispatch[10] = function (uid, frame, is_msg, is_last, msgno)
     -- The handler of the frame before has not finished.
     local held = record.held
     if not held then
-      held = { first = 1, last = 0 }
+      -- With the objects that the handler will be given: there are no others once the session has ended.
+      held = { first = 1, last = 0, channel = object_of (record), conn = lib.connection_object (record.session.key) }
       record.held = held
     end
     held.last = held.last + 1

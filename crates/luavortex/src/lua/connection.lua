@@ -47,16 +47,23 @@ lib.session_of = session_of
 -- ---------------------------------------------------------------------------------------------------------------
 -- Begin
 
+-- Gives an object that was just made what belongs to it. Returns its session; nil when it has failed already.
+local function adopt (object, key, name)
+  local data = {}
+  raw.keep_connection_data (object, data)
+  if key then
+    local _, _, _, ctx_key = raw.connection_key (object, name)
+    return new_session (key, ctx_key, data)
+  end
+end
+
 function connection.new (ctx, host, port, server_name)
   local ok, object, key = raw.connect (ctx, host, port, server_name)
   if not ok then
     error (object, 2)
   end
-  local data = {}
-  raw.keep_connection_data (object, data)
-  if key then
-    local _, _, _, ctx_key = raw.connection_key (object, "new")
-    local session = new_session (key, ctx_key, data)
+  local session = adopt (object, key, "new")
+  if session then
     session.connecting = {}
     await (session.connecting)
   end
@@ -68,11 +75,9 @@ function lib.create_listener (ctx, host, port)
   if not ok then
     error (object, 2)
   end
-  local data = {}
-  raw.keep_connection_data (object, data)
-  if key then
-    local _, _, _, ctx_key = raw.connection_key (object, "create_listener")
-    new_session (key, ctx_key, data).is_listener = true
+  local session = adopt (object, key, "create_listener")
+  if session then
+    session.is_listener = true
   end
   return object
 end
