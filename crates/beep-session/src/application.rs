@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::task::Waker;
 
-use beep_core::{Event, SessionEnd};
+use beep_core::{ChannelNumber, Event, SessionEnd};
 
 use crate::Session;
 
@@ -20,6 +20,19 @@ pub trait Application: Send + Sync + 'static {
 
     /// The session is over; called exactly once for every session, as the last call.
     fn ended(&self, session: &Session, end: &Arc<End>);
+
+    /// Whether the program itself serves a profile. Asked when a peer offers several to choose from (RFC 3080
+    /// §2.3.1.2), and the session would serve a later one.
+    fn serves(&self, uri: &str) -> bool {
+        let _ = uri;
+        false
+    }
+
+    /// The session opened a channel that it serves itself, see [`crate::Services`]. [`beep_core::Event::Closed`] tells
+    /// when it is gone; no other event comes from it.
+    fn service_channel(&self, session: &Session, number: ChannelNumber, uri: &str) {
+        let _ = (session, number, uri);
+    }
 
     /// Octets were given to the transport: less is queued than before.
     fn transmitted(&self, session: &Session) {

@@ -47,6 +47,7 @@
 //! | send and receive on a channel | [`Channel`], [`Reply`], [`Answers`], [`IncomingMessage`], [`Payload`] |
 //! | say what peers may start, and decide about it | [`Profiles`], [`Profile`], [`IncomingStart`], [`IncomingClose`] |
 //! | listen | [`Server`], [`ServerOptions`], [`ListenerLimits`] |
+//! | watch whether a peer is alive, and be watched | [`Session::watch`], [`Services`] |
 //! | bound windows, memory and time | [`Config`] |
 //! | learn why something failed | [`Error`], [`Family`], [`End`] |
 //!
@@ -65,6 +66,7 @@
 //! rest.
 #![forbid(unsafe_code)]
 
+mod alive;
 mod answers;
 mod application;
 mod channel;
@@ -80,11 +82,13 @@ mod pending;
 mod profiles;
 mod router;
 mod server;
+mod services;
 mod session;
 mod start_options;
 mod tcp;
 mod transport;
 
+pub use alive::AliveError;
 pub use answers::{Answers, PendingReply};
 pub use application::{Application, End};
 pub use beep_core as core;
@@ -101,6 +105,7 @@ pub use listener::{Accepted, Admission, Listener, ListenerLimits};
 pub use message::{Message, Payload, Reply};
 pub use profiles::{IncomingClose, IncomingStart, Profile, Profiles};
 pub use server::{Server, ServerOptions};
+pub use services::Services;
 pub use session::{Addresses, ChannelState, Session, SessionOptions};
 pub use start_options::StartOptions;
 pub use tcp::Tcp;

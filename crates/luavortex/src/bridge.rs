@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::thread::{self, ThreadId};
 
-use beep_session::core::{Config, ErrorReply, Event, Greeting, ReplyCode};
-use beep_session::{Application, End, ListenerLimits, Session};
+use beep_session::core::{ChannelNumber, Config, ErrorReply, Event, Greeting, ReplyCode};
+use beep_session::{Application, End, ListenerLimits, Services, Session};
 
 use crate::inbox::{Inbox, Notice, StartNotice};
 use crate::keeper::KeeperHandle;
@@ -14,6 +14,8 @@ use crate::keeper::KeeperHandle;
 /// What engine tasks need to know of a context.
 #[derive(Debug)]
 pub(crate) struct Served {
+    /// The profiles that the engine serves.
+    pub(crate) services: Arc<Services>,
     state: Mutex<ServedState>,
 }
 
@@ -30,6 +32,7 @@ pub(crate) struct ServedState {
 impl Served {
     pub(crate) fn new(config: Arc<Config>) -> Self {
         Served {
+            services: Arc::default(),
             state: Mutex::new(ServedState {
                 profiles: Vec::new(),
                 config,
@@ -157,6 +160,22 @@ impl Application for Bridge {
             Event::StartRequested { .. } => self.start_requested(session, event),
             event => self.inbox.push(Notice::Event(self.key, event)),
         }
+    }
+
+    fn serves(&self, uri: &str) -> bool {
+        let served = self.served.lock();
+        served.profiles.iter().any(|(served, _)| served == uri)
+    }
+
+    fn service_channel(&self, _session: &Session, number: ChannelNumber, uri: &str) {
+        self.inbox.push(Notice::Start(Box::new(StartNotice {
+            key: self.key,
+            number: number.value(),
+            profile: uri.to_owned(),
+            content: None,
+            server_name: None,
+            offer: None,
+        })));
     }
 
     fn ended(&self, _session: &Session, end: &Arc<End>) {

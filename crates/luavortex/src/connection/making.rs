@@ -39,7 +39,8 @@ pub(super) fn begin(
         host.clone(),
         port.clone(),
     );
-    connection.wanted_server_name = Some(server_name.unwrap_or_else(|| host.clone()));
+    let server_name = Some(server_name.unwrap_or_else(|| host.clone()));
+    connection.wanted_server_name = server_name.clone();
     let connection = Rc::new(connection);
     if !ctx.is_running() {
         connection.fail(
@@ -87,6 +88,8 @@ pub(super) fn begin(
                     greeting,
                     addresses,
                     admission: None,
+                    services: served.services.clone(),
+                    server_name,
                 };
                 Session::spawn(
                     Tcp::from(stream),
@@ -173,8 +176,8 @@ pub(super) fn listen(
             peer: accepted.peer,
         };
         let (config, greeting) = {
-            let served = served.lock();
-            (served.config.clone(), served.greeting())
+            let state = served.lock();
+            (state.config.clone(), state.greeting())
         };
         let options = SessionOptions {
             config,
@@ -182,6 +185,8 @@ pub(super) fn listen(
             greeting: Ok(greeting),
             addresses: Some(addresses),
             admission: Some(accepted.admission),
+            services: served.services.clone(),
+            server_name: None,
         };
         let bridge = Bridge::new(key, inbox.clone(), served.clone(), wake.clone());
         let session = Session::spawn(Tcp::from(accepted.stream), options, bridge);
