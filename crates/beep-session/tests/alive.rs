@@ -193,6 +193,6 @@ async fn read_until(peer: &mut (impl AsyncRead + Unpin), mark: &str) {
         let mut octets = [0; 1024];
         let count = within(peer.read(&mut octets)).await.unwrap();
         assert!(count > 0, "the stream ended before {mark}");
-        seen.extend_from_slice(&octets[..count]);
+        seen.extend(octets.iter().take(count));
     }
 }

@@ -84,9 +84,10 @@ impl WakePolicy {
     }
 
     fn wake(&self, driver: Waker) {
-        // Commands come from Lua's thread. Waking a task from outside of the runtime costs a system call, and Lua
-        // is about to enter the runtime anyway; if it computes on, the keeper is in charge.
-        if thread::current().id() != self.lua {
+        // Commands of scripts come from Lua's thread, outside of the runtime. Waking a task from there costs a system
+        // call, and Lua is about to enter the runtime anyway; if it computes on, the keeper is in charge. Other tasks,
+        // such as those of ALIVE, run inside.
+        if thread::current().id() != self.lua || self.keeper.lua_is_waiting() {
             driver.wake();
         } else if self.inbox.leave_driver(driver) {
             self.keeper.work_was_left();

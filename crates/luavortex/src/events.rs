@@ -41,6 +41,7 @@ enum Kind {
     Signal = 13,
     ReleaseFailed = 14,
     CtxGone = 15,
+    AliveFailed = 16,
 }
 
 /// The kind and what belongs to it; nil where there is less. Of fixed length, because that goes to Lua's stack without
@@ -371,6 +372,7 @@ fn next(lua: &Lua) -> Told {
         Notice::TimersDue => told!(lua, Kind::Nothing),
         Notice::ConnectGivenUp(key) => told!(lua, Kind::ConnectFailed, key),
         Notice::CtxGone(key) => told!(lua, Kind::CtxGone, key),
+        Notice::AliveFailed { key, unreplied } => told!(lua, Kind::AliveFailed, key, unreplied),
         Notice::Signal => told!(lua, Kind::Signal),
     }
 }

@@ -36,6 +36,8 @@ pub(crate) enum Notice {
     ConnectGivenUp(u64),
     /// A listener was shut down.
     ListenerClosed(u64),
+    /// A peer that is watched does not answer.
+    AliveFailed { key: u64, unreplied: u32 },
     /// Nothing refers to a context any more.
     CtxGone(u64),
     /// A timer of the Lua side is due.

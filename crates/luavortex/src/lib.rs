@@ -11,6 +11,7 @@
 //! | who drives the sockets | `engine.rs`, and `keeper.rs` while Lua computes |
 //! | how arguments are checked, errors raised | `convert.rs`, `export.rs`, `lua/export.lua` |
 
+mod alive;
 mod asyncqueue;
 mod bridge;
 mod channel;
@@ -48,6 +49,7 @@ const SUBMODULES: &[&str] = &[
     "channelpool",
     "frame",
     "asyncqueue",
+    "alive",
 ];
 
 /// The Lua side of the library, in the order in which the files need each other.
@@ -61,6 +63,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("frame", include_str!("lua/frame.lua")),
     ("asyncqueue", include_str!("lua/asyncqueue.lua")),
     ("channelpool", include_str!("lua/channelpool.lua")),
+    ("alive", include_str!("lua/alive.lua")),
     ("vortex", include_str!("lua/vortex.lua")),
 ];
 
@@ -97,6 +100,7 @@ fn open(lua: &Lua) -> mlua::Result<Table> {
     frame::register(lua, &primitives)?;
     asyncqueue::register(lua, &primitives)?;
     channelpool::register(lua, &primitives)?;
+    alive::register(lua, &primitives)?;
     events::register(lua, &primitives)?;
     let load = |name: &str, source: &str| {
         lua.load(source)
@@ -167,4 +171,5 @@ lua_modules! {
     vortex_channelpool => "channelpool",
     vortex_frame => "frame",
     vortex_asyncqueue => "asyncqueue",
+    vortex_alive => "alive",
 }

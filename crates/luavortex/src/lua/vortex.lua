@@ -11,6 +11,7 @@ local vortex = {
   channelpool = lib.channelpool,
   frame = lib.frame,
   asyncqueue = lib.asyncqueue,
+  alive = lib.alive,
   create_listener = lib.create_listener,
   register_profile = lib.register_profile,
   wait_listeners = lib.wait_listeners,
