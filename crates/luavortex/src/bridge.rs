@@ -1,6 +1,7 @@
 //! From the engine to the queue of a Lua state: the application of every session that Lua uses.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::thread::{self, ThreadId};
@@ -61,28 +62,36 @@ impl ServedState {
 /// The application of one session.
 pub(crate) struct Bridge {
     key: u64,
-    inbox: Arc<Inbox>,
     served: Arc<Served>,
-    wake: Arc<WakePolicy>,
+    link: Arc<Link>,
 }
 
-/// Whether a session that has work is told at once or with the next wait of Lua.
-pub(crate) struct WakePolicy {
+/// From engine tasks to the Lua state that they work for.
+pub(crate) struct Link {
     /// The thread that owns the Lua state.
     lua: ThreadId,
-    inbox: Arc<Inbox>,
+    pub(crate) inbox: Arc<Inbox>,
     keeper: KeeperHandle,
+    /// The last key given to a connection.
+    keys: Arc<AtomicU64>,
 }
 
-impl WakePolicy {
-    pub(crate) fn new(inbox: Arc<Inbox>, keeper: KeeperHandle) -> Self {
-        WakePolicy {
+impl Link {
+    pub(crate) fn new(inbox: Arc<Inbox>, keeper: KeeperHandle, keys: Arc<AtomicU64>) -> Self {
+        Link {
             lua: thread::current().id(),
             inbox,
             keeper,
+            keys,
         }
     }
 
+    /// A key for a connection that Lua does not know yet.
+    pub(crate) fn new_key(&self) -> u64 {
+        self.keys.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Whether a session that has work is told at once or with the next wait of Lua.
     fn wake(&self, driver: Waker) {
         // Commands of scripts come from Lua's thread, outside of the runtime. Waking a task from there costs a system
         // call, and Lua is about to enter the runtime anyway; if it computes on, the keeper is in charge. Other tasks,
@@ -96,18 +105,12 @@ impl WakePolicy {
 }
 
 impl Bridge {
-    pub(crate) fn new(
-        key: u64,
-        inbox: Arc<Inbox>,
-        served: Arc<Served>,
-        wake: Arc<WakePolicy>,
-    ) -> Arc<Self> {
-        Arc::new(Bridge {
-            key,
-            inbox,
-            served,
-            wake,
-        })
+    pub(crate) fn new(key: u64, served: Arc<Served>, link: Arc<Link>) -> Arc<Self> {
+        Arc::new(Bridge { key, served, link })
+    }
+
+    fn tell(&self, notice: Notice) {
+        self.link.inbox.push(notice);
     }
 
     /// Takes the first offer that is registered (RFC 3080 §2.3.1.2). Without a handler that has to be asked the
@@ -144,7 +147,7 @@ impl Bridge {
         let Some(offer) = profiles.into_iter().nth(index) else {
             return;
         };
-        self.inbox.push(Notice::Start(Box::new(StartNotice {
+        self.tell(Notice::Start(Box::new(StartNotice {
             key: self.key,
             number: number.value(),
             profile: offer.uri,
@@ -159,7 +162,7 @@ impl Application for Bridge {
     fn event(&self, session: &Session, event: Event) {
         match event {
             Event::StartRequested { .. } => self.start_requested(session, event),
-            event => self.inbox.push(Notice::Event(self.key, event)),
+            event => self.tell(Notice::Event(self.key, event)),
         }
     }
 
@@ -169,7 +172,7 @@ impl Application for Bridge {
     }
 
     fn service_channel(&self, _session: &Session, number: ChannelNumber, uri: &str) {
-        self.inbox.push(Notice::Start(Box::new(StartNotice {
+        self.tell(Notice::Start(Box::new(StartNotice {
             key: self.key,
             number: number.value(),
             profile: uri.to_owned(),
@@ -180,10 +183,10 @@ impl Application for Bridge {
     }
 
     fn ended(&self, _session: &Session, end: &Arc<End>) {
-        self.inbox.push(Notice::Ended(self.key, end.clone()));
+        self.tell(Notice::Ended(self.key, end.clone()));
     }
 
     fn wake(&self, driver: Waker) {
-        self.wake.wake(driver);
+        self.link.wake(driver);
     }
 }

@@ -44,7 +44,7 @@ impl State {
         if let Some(engine) = self.engine.get() {
             return Ok(engine);
         }
-        let engine = Engine::new().map_err(|error| {
+        let engine = Engine::new(self.last_key.clone()).map_err(|error| {
             Failure::new(status::ERROR, format!("cannot start the engine: {error}"))
         })?;
         Ok(self.engine.get_or_init(|| engine))
@@ -53,10 +53,6 @@ impl State {
     /// The engine, if anything needed it yet.
     pub(crate) fn running_engine(&self) -> Option<&Engine> {
         self.engine.get()
-    }
-
-    pub(crate) fn keys(&self) -> Arc<AtomicU64> {
-        self.last_key.clone()
     }
 
     pub(crate) fn new_key(&self) -> u64 {
