@@ -7,10 +7,13 @@ use std::task::Waker;
 use std::thread::{self, ThreadId};
 
 use beep_session::core::{ChannelNumber, Config, ErrorReply, Event, Greeting, ReplyCode};
-use beep_session::{Application, End, ListenerLimits, Services, Session};
+use beep_session::{
+    Application, End, ListenerLimits, Services, Session, Successor, sasl, tls,
+};
 
 use crate::inbox::{Inbox, Notice, StartNotice};
 use crate::keeper::KeeperHandle;
+use crate::tls::TlsSettings;
 
 /// What engine tasks need to know of a context.
 #[derive(Debug)]
@@ -28,6 +31,7 @@ pub(crate) struct ServedState {
     pub(crate) listener_limits: ListenerLimits,
     pub(crate) features: Option<String>,
     pub(crate) localize: Option<String>,
+    pub(crate) tls: TlsSettings,
 }
 
 impl Served {
@@ -40,6 +44,7 @@ impl Served {
                 listener_limits: ListenerLimits::default(),
                 features: None,
                 localize: None,
+                tls: TlsSettings::default(),
             }),
         }
     }
@@ -181,6 +186,31 @@ impl Application for Bridge {
             offer: None,
         })));
     }
+
+    fn authenticate(&self, _session: &Session, request: sasl::Request) {
+        self.tell(Notice::SaslRequest {
+            key: self.key,
+            request,
+        });
+    }
+
+    fn tls_requested(&self, _session: &Session, request: tls::Request) {
+        self.tell(Notice::TlsRequest {
+            key: self.key,
+            request,
+        });
+    }
+
+    fn successor(&self) -> Successor {
+        let key = self.link.new_key();
+        let greeting = self.served.lock().greeting();
+        Successor {
+            application: Bridge::new(key, self.served.clone(), self.link.clone()),
+            greeting,
+        }
+    }
+
+    fn tuned(&self, _session: &Session, _new: &Session) {}
 
     fn ended(&self, _session: &Session, end: &Arc<End>) {
         self.tell(Notice::Ended(self.key, end.clone()));

@@ -28,9 +28,11 @@ mod keeper;
 mod limits;
 mod log;
 mod meta;
+mod sasl;
 mod signals;
 mod state;
 mod status;
+mod tls;
 mod vortex;
 
 use mlua::{AnyUserData, Function, Lua, Table, Value};
@@ -49,6 +51,8 @@ const SUBMODULES: &[&str] = &[
     "channelpool",
     "frame",
     "asyncqueue",
+    "sasl",
+    "tls",
     "alive",
 ];
 
@@ -63,6 +67,8 @@ const SOURCES: &[(&str, &str)] = &[
     ("frame", include_str!("lua/frame.lua")),
     ("asyncqueue", include_str!("lua/asyncqueue.lua")),
     ("channelpool", include_str!("lua/channelpool.lua")),
+    ("sasl", include_str!("lua/sasl.lua")),
+    ("tls", include_str!("lua/tls.lua")),
     ("alive", include_str!("lua/alive.lua")),
     ("vortex", include_str!("lua/vortex.lua")),
 ];
@@ -100,6 +106,8 @@ fn open(lua: &Lua) -> mlua::Result<Table> {
     frame::register(lua, &primitives)?;
     asyncqueue::register(lua, &primitives)?;
     channelpool::register(lua, &primitives)?;
+    sasl::register(lua, &primitives)?;
+    tls::register(lua, &primitives)?;
     alive::register(lua, &primitives)?;
     events::register(lua, &primitives)?;
     let load = |name: &str, source: &str| {
@@ -171,5 +179,7 @@ lua_modules! {
     vortex_channelpool => "channelpool",
     vortex_frame => "frame",
     vortex_asyncqueue => "asyncqueue",
+    vortex_sasl => "sasl",
+    vortex_tls => "tls",
     vortex_alive => "alive",
 }

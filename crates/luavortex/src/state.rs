@@ -12,7 +12,7 @@ use crate::connection::ConnectionState;
 use crate::ctx::CtxOwner;
 use crate::engine::Engine;
 use crate::export::Failure;
-use crate::status;
+use crate::{sasl, status, tls};
 
 /// Shared by every primitive of one Lua state; lives in mlua's application data.
 #[derive(Default)]
@@ -25,6 +25,8 @@ pub(crate) struct State {
     /// The last key given to a connection; listeners give keys, too, from engine tasks.
     last_key: Arc<AtomicU64>,
     last_number: Cell<u64>,
+    pub(crate) sasl_requests: sasl::Requests,
+    pub(crate) tls_requests: tls::Requests,
     pub(crate) frame_memory: Rc<crate::frame::FrameMemory>,
 }
 
