@@ -48,6 +48,7 @@
 //! | say what peers may start, and decide about it | [`Profiles`], [`Profile`], [`IncomingStart`], [`IncomingClose`] |
 //! | listen | [`Server`], [`ServerOptions`], [`ListenerLimits`] |
 //! | bound windows, memory and time | [`Config`] |
+//! | say who one is, and have peers say it | [`sasl`] |
 //! | learn why something failed | [`Error`], [`Family`], [`End`] |
 //!
 //! Below that is a layer without queues or tasks of its own: [`Session`] takes commands and calls
@@ -79,6 +80,7 @@ mod message;
 mod pending;
 mod profiles;
 mod router;
+pub mod sasl;
 mod server;
 mod session;
 mod start_options;
