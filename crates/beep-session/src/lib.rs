@@ -49,6 +49,7 @@
 //! | listen | [`Server`], [`ServerOptions`], [`ListenerLimits`] |
 //! | watch whether a peer is alive, and be watched | [`Session::watch`], [`Services`] |
 //! | bound windows, memory and time | [`Config`] |
+//! | say who one is, and have peers say it | [`sasl`] |
 //! | learn why something failed | [`Error`], [`Family`], [`End`] |
 //!
 //! Below that is a layer without queues or tasks of its own: [`Session`] takes commands and calls
@@ -69,6 +70,7 @@
 mod alive;
 mod answers;
 mod application;
+mod authentication;
 mod channel;
 mod connect;
 mod connection;
@@ -81,6 +83,7 @@ mod message;
 mod pending;
 mod profiles;
 mod router;
+pub mod sasl;
 mod server;
 mod services;
 mod session;
@@ -90,7 +93,7 @@ mod transport;
 
 pub use alive::AliveError;
 pub use answers::{Answers, PendingReply};
-pub use application::{Application, End};
+pub use application::{Application, End, Successor};
 pub use beep_core as core;
 pub use beep_core::{
     AnsNo, ChannelNumber, Config, ConfigError, Encoding, ErrorReply, Greeting, MessageKind, MsgNo,

@@ -1,4 +1,4 @@
-//! Profiles that sessions serve themselves, without the program: ALIVE.
+//! Profiles that sessions serve themselves: ALIVE and SASL.
 //!
 //! They run on the task that drives the session, so that they work while the program is busy. The task shows every
 //! event to [`intercept`] before the program gets it.
@@ -11,8 +11,9 @@ use beep_core::{
     UsageError,
 };
 
-use crate::alive;
+use crate::sasl::Mechanism;
 use crate::session::Session;
+use crate::{alive, authentication};
 
 /// Which of the profiles that sessions can serve themselves a program offers.
 ///
@@ -26,6 +27,9 @@ pub struct Services {
 #[derive(Debug, Default)]
 struct Offered {
     alive: bool,
+    mechanisms: Vec<Mechanism>,
+    realm: Option<String>,
+    requires_tls: bool,
 }
 
 impl Services {
@@ -43,14 +47,55 @@ impl Services {
         self.offered().alive = true;
     }
 
+    /// Offers peers to authenticate themselves by this mechanism, and asks [`crate::Application::authenticate`] who
+    /// they are.
+    pub fn accept_sasl(&self, mechanism: Mechanism) {
+        let mechanisms = &mut self.offered().mechanisms;
+        if !mechanisms.contains(&mechanism) {
+            mechanisms.push(mechanism);
+        }
+    }
+
+    /// Whether mechanisms that show a password to whoever reads the connection wait for TLS. Default no.
+    pub fn require_tls_for_passwords(&self, required: bool) {
+        self.offered().requires_tls = required;
+    }
+
+    /// The realm that DIGEST-MD5 names to peers, and insists on (RFC 2831 §2.1.1). Default none: any will do.
+    pub fn set_sasl_realm(&self, realm: Option<String>) {
+        self.offered().realm = realm;
+    }
+
+    pub(crate) fn sasl_realm(&self) -> Option<String> {
+        self.offered().realm.clone()
+    }
+
+    /// Whether a mechanism has to wait for TLS.
+    pub(crate) fn needs_tls(&self, mechanism: Mechanism) -> bool {
+        self.offered().requires_tls && mechanism.sends_password_in_clear()
+    }
+
     fn find(&self, uri: &str) -> Option<Profile> {
-        (uri == alive::URI && self.offered().alive).then_some(Profile::Alive)
+        if uri == alive::URI {
+            return self.offered().alive.then_some(Profile::Alive);
+        }
+        let (mechanism, plus) = Mechanism::from_uri(uri)?;
+        let is_offered = self.offered().mechanisms.contains(&mechanism);
+        is_offered.then_some(Profile::Sasl { mechanism, plus })
     }
 
     /// The profiles that the greeting of a session offers.
-    pub(crate) fn uris(&self) -> Vec<String> {
+    pub(crate) fn uris(&self, is_tls: bool) -> Vec<String> {
         let offered = self.offered();
         let mut uris = Vec::new();
+        for mechanism in &offered.mechanisms {
+            if is_tls {
+                uris.extend(mechanism.plus_uri().map(str::to_owned));
+            }
+            if is_tls || !offered.requires_tls || !mechanism.sends_password_in_clear() {
+                uris.push(mechanism.uri().to_owned());
+            }
+        }
         if offered.alive {
             uris.push(alive::URI.to_owned());
         }
@@ -61,6 +106,7 @@ impl Services {
 /// What a start asks for.
 enum Profile {
     Alive,
+    Sasl { mechanism: Mechanism, plus: bool },
 }
 
 /// A profile at work on one channel. Its methods are called by the task that drives the session, one at a time.
@@ -215,10 +261,10 @@ fn start_requested(
     profiles: &[ProfileOffer],
 ) -> Option<()> {
     let services = &session.shared.services;
-    let (index, profile) = profiles
+    let (index, offer, profile) = profiles
         .iter()
         .enumerate()
-        .find_map(|(index, offer)| Some((index, services.find(&offer.uri)?)))?;
+        .find_map(|(index, offer)| Some((index, offer, services.find(&offer.uri)?)))?;
     let others = profiles.get(..index).unwrap_or_default();
     if others
         .iter()
@@ -228,6 +274,10 @@ fn start_requested(
     }
     match profile {
         Profile::Alive => alive::start_requested(session, number, index),
+        Profile::Sasl { mechanism, plus } => {
+            let content = offer.content.as_ref();
+            authentication::start_requested(session, number, index, content, mechanism, plus);
+        }
     }
     Some(())
 }

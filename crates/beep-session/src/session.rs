@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use crate::application::{Application, End};
 use crate::driver::Driver;
 use crate::listener::Admission;
+use crate::sasl::Identity;
 use crate::services::{Service, Services};
 use crate::transport::Transport;
 
@@ -112,6 +113,12 @@ pub(crate) struct State {
     pub(crate) services: HashMap<ChannelNumber, Arc<dyn Service>>,
     /// Octets received so far.
     pub(crate) received: u64,
+    /// Who is authenticated.
+    pub(crate) identity: Option<Box<Identity>>,
+    /// An exchange of SASL is under way.
+    pub(crate) is_authenticating: bool,
+    /// Authentications of the peer that failed.
+    pub(crate) authentication_failures: u32,
 }
 
 impl Shared {
@@ -139,7 +146,7 @@ impl Session {
             // silence otherwise.
             Ok(mut greeting) => {
                 let profiles = &mut greeting.profiles;
-                for uri in options.services.uris() {
+                for uri in options.services.uris(false) {
                     if !profiles.contains(&uri) {
                         profiles.push(uri);
                     }
@@ -166,6 +173,9 @@ impl Session {
                 end: None,
                 services: HashMap::new(),
                 received: 0,
+                identity: None,
+                is_authenticating: false,
+                authentication_failures: 0,
             }),
         });
         let session = Session { shared };
@@ -383,6 +393,11 @@ impl Session {
     /// arrives.
     pub fn set_reassembly(&self, channel: ChannelNumber, joined: bool) {
         self.send(|protocol| protocol.set_reassembly(channel, joined));
+    }
+
+    /// Whether the session runs over TLS.
+    pub fn is_tls(&self) -> bool {
+        false
     }
 
     /// Octets received so far.

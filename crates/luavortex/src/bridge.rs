@@ -7,9 +7,7 @@ use std::task::Waker;
 use std::thread::{self, ThreadId};
 
 use beep_session::core::{ChannelNumber, Config, ErrorReply, Event, Greeting, ReplyCode};
-use beep_session::{
-    Application, End, ListenerLimits, Services, Session, Successor, sasl, tls,
-};
+use beep_session::{Application, End, ListenerLimits, Services, Session, Successor, sasl, tls};
 
 use crate::inbox::{Inbox, Notice, StartNotice};
 use crate::keeper::KeeperHandle;
@@ -67,6 +65,8 @@ impl ServedState {
 /// The application of one session.
 pub(crate) struct Bridge {
     key: u64,
+    /// The key of the connection in whose place this one begins, after TLS.
+    succeeds: Option<u64>,
     served: Arc<Served>,
     link: Arc<Link>,
 }
@@ -111,7 +111,12 @@ impl Link {
 
 impl Bridge {
     pub(crate) fn new(key: u64, served: Arc<Served>, link: Arc<Link>) -> Arc<Self> {
-        Arc::new(Bridge { key, served, link })
+        Arc::new(Bridge {
+            key,
+            succeeds: None,
+            served,
+            link,
+        })
     }
 
     fn tell(&self, notice: Notice) {
@@ -201,16 +206,28 @@ impl Application for Bridge {
         });
     }
 
-    fn successor(&self) -> Successor {
-        let key = self.link.new_key();
-        let greeting = self.served.lock().greeting();
-        Successor {
-            application: Bridge::new(key, self.served.clone(), self.link.clone()),
-            greeting,
-        }
+    fn successor(&self) -> Option<Successor> {
+        let bridge = Bridge {
+            key: self.link.new_key(),
+            succeeds: Some(self.key),
+            served: self.served.clone(),
+            link: self.link.clone(),
+        };
+        Some(Successor {
+            application: Arc::new(bridge),
+            greeting: self.served.lock().greeting(),
+        })
     }
 
-    fn tuned(&self, _session: &Session, _new: &Session) {}
+    fn took_over(&self, session: &Session) {
+        if let Some(old) = self.succeeds {
+            self.tell(Notice::Tuned {
+                old,
+                key: self.key,
+                session: session.clone(),
+            });
+        }
+    }
 
     fn ended(&self, _session: &Session, end: &Arc<End>) {
         self.tell(Notice::Ended(self.key, end.clone()));

@@ -18,8 +18,8 @@ use crate::connection::ConnectionState;
 use crate::frame::Frame;
 use crate::inbox::{Notice, StartNotice};
 use crate::state::State;
-use crate::{sasl, status, tls};
 use crate::vortex::{ENCODING_BASE64, ENCODING_NONE};
+use crate::{sasl, status, tls};
 
 /// What the scheduler is told; the number goes to Lua.
 #[derive(Clone, Copy)]

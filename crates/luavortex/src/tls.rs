@@ -121,19 +121,11 @@ fn start(lua: &Lua, (object, server_name): (Value, Value)) -> Result<u64, Failur
 }
 
 /// Answers a peer's start of TLS with a certificate and its key, or refuses it.
-fn answer(
-    lua: &Lua,
-    (number, certificate, key): (u64, Value, Value),
-) -> Result<(), Failure> {
+fn answer(lua: &Lua, (number, certificate, key): (u64, Value, Value)) -> Result<(), Failure> {
     let Some((request, served)) = State::of(lua).tls_requests.take(number) else {
         return Ok(());
     };
-    let refusal = || {
-        ErrorReply::new(
-            ReplyCode::SERVICE_NOT_AVAILABLE,
-            "TLS is not available now",
-        )
-    };
+    let refusal = || ErrorReply::new(ReplyCode::SERVICE_NOT_AVAILABLE, "TLS is not available now");
     let (Value::String(certificate), Value::String(key)) = (&certificate, &key) else {
         request.refuse(refusal());
         return Ok(());
@@ -179,9 +171,10 @@ fn trust(lua: &Lua, table: &Value) -> Result<TlsSettings, Failure> {
         };
         match name.as_str() {
             "ca" => {
-                ca = Some(convert::octets(lua, &value, at).map_err(|_| {
-                    at.says("ca has to be a path, a text in PEM, or \"system\"")
-                })?);
+                ca =
+                    Some(convert::octets(lua, &value, at).map_err(|_| {
+                        at.says("ca has to be a path, a text in PEM, or \"system\"")
+                    })?);
             }
             "verify" => settings.verify = flag(&value)?,
             "require_client" => settings.require_client = flag(&value)?,

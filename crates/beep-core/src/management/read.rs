@@ -200,28 +200,38 @@ pub fn parse_ok(content: &[u8], limits: DocumentLimits) -> Result<(), DocumentEr
 pub fn parse_error(content: &[u8], limits: DocumentLimits) -> Result<ErrorReply, DocumentError> {
     read(content, limits, |source, root| {
         expect(root, "error", "<error>")?;
-        Ok(ErrorReply {
-            code: reply_code(root, "error")?,
-            language: language(root),
-            text: remark(source, root).unwrap_or_default(),
-        })
+        error_reply(source, root)
     })
 }
 
+/// What an `<error>` says.
+pub(crate) fn error_reply(source: &str, root: Node<'_, '_>) -> Result<ErrorReply, DocumentError> {
+    Ok(ErrorReply {
+        code: reply_code(root, "error")?,
+        language: language(root),
+        text: remark(source, root).unwrap_or_default(),
+    })
+}
+
+/// Reads the content of a message, entity headers included.
 fn read<T>(
     content: &[u8],
     limits: DocumentLimits,
     take: impl FnOnce(&str, Node<'_, '_>) -> Result<T, DocumentError>,
 ) -> Result<T, DocumentError> {
-    if content.len() > limits.octets {
-        return Err(DocumentError::TooLong {
-            octets: content.len(),
-            limit: limits.octets,
-        });
-    }
+    check_length(content, limits)?;
     let document = content.get(mime::headers_len(content)..);
-    let source =
-        std::str::from_utf8(document.unwrap_or_default()).map_err(|_| DocumentError::NotUtf8)?;
+    read_document(document.unwrap_or_default(), limits, take)
+}
+
+/// Reads a document without entity headers.
+pub(crate) fn read_document<T>(
+    document: &[u8],
+    limits: DocumentLimits,
+    take: impl FnOnce(&str, Node<'_, '_>) -> Result<T, DocumentError>,
+) -> Result<T, DocumentError> {
+    check_length(document, limits)?;
+    let source = std::str::from_utf8(document).map_err(|_| DocumentError::NotUtf8)?;
     let source = source.strip_prefix('\u{feff}').unwrap_or(source);
     let extent = extent(source);
     if extent.depth > limits.depth {
@@ -250,6 +260,16 @@ fn read<T>(
         },
     })?;
     take(source, document.root_element())
+}
+
+fn check_length(content: &[u8], limits: DocumentLimits) -> Result<(), DocumentError> {
+    if content.len() > limits.octets {
+        return Err(DocumentError::TooLong {
+            octets: content.len(),
+            limit: limits.octets,
+        });
+    }
+    Ok(())
 }
 
 fn start(source: &str, root: Node<'_, '_>) -> Result<Start, DocumentError> {
@@ -377,14 +397,14 @@ fn expect(root: Node<'_, '_>, element: &str, expected: &'static str) -> Result<(
     }
 }
 
-fn unexpected(root: Node<'_, '_>, expected: &'static str) -> DocumentError {
+pub(crate) fn unexpected(root: Node<'_, '_>, expected: &'static str) -> DocumentError {
     DocumentError::UnexpectedElement {
         expected,
         found: shortened(root.tag_name().name()),
     }
 }
 
-fn invalid(
+pub(crate) fn invalid(
     element: &'static str,
     attribute: &'static str,
     value: &str,
