@@ -73,17 +73,23 @@ local function same_names (told, real, what)
          surplus[#surplus + 1] = name
       end
    end
+   local problems = {}
    if missing[1] then
-      t.fail (what .. ": types/ does not tell of " .. names (missing))
+      problems[1] = "types/ does not tell of " .. names (missing)
    end
    if surplus[1] then
-      t.fail (what .. ": types/ tells of what there is not: " .. names (surplus))
+      problems[#problems + 1] = "types/ tells of what there is not: " .. names (surplus)
+   end
+   if problems[1] then
+      t.fail (what .. ": " .. table.concat (problems, "; "))
    end
 end
 
 local function is_there (part)
    if PENDING[part] then
-      t.ok (vortex[part] == nil, "vortex." .. part .. " has arrived and is no longer PENDING; that it is nil")
+      if vortex[part] ~= nil then
+         t.fail ("vortex." .. part .. " has arrived: take it out of PENDING")
+      end
       return false
    end
    t.is_type (vortex[part], "table", "vortex." .. part)
@@ -190,7 +196,9 @@ end)
 test ("every attribute that types/ tells of is one", function ()
    for class, object in pairs (objects ()) do
       for name in pairs (attributes (class)) do
-         t.ok (object[name] ~= nil, class .. "." .. name .. " is there; that it")
+         if object[name] == nil then
+            t.fail ("types/ tells of " .. class .. "." .. name .. ", which is nil")
+         end
       end
    end
 end)
@@ -198,7 +206,9 @@ end)
 test ("types/ tells of every attribute that the Lua side answers for", function ()
    for class, object in pairs (objects ()) do
       for name in pairs (upvalue (object, "__index", "getters")) do
-         t.ok (attributes (class)[name], class .. "." .. name .. " in types/; that it")
+         if not attributes (class)[name] then
+            t.fail ("types/ does not tell of " .. class .. "." .. name)
+         end
       end
    end
 end)
@@ -213,8 +223,9 @@ test ("types/ tells which attributes can be written", function ()
          t.equal (taken, is_writable, class .. "." .. name .. " takes its own value")
       end
       for name in pairs (setters) do
-         local is_told = attributes (class)[name] or TYPES[CLASSES[class]].functions[name]
-         t.ok (is_told, class .. "." .. name .. " in types/; that it")
+         if not (attributes (class)[name] or TYPES[CLASSES[class]].functions[name]) then
+            t.fail ("types/ does not tell of " .. class .. "." .. name .. ", which can be written")
+         end
       end
    end
 end)
@@ -234,6 +245,74 @@ test ("types/ tells of every limit and its default", function ()
    end
 end)
 
+-- -------------------------------------------------------------- descriptions
+
+-- calls visit (line, block) for each line of a file that is no comment, with the
+-- comment above it; aliases and classes end a comment as well
+local function each_described (file, visit)
+   local block = {}
+   for line in io.lines (folder .. file .. ".lua") do
+      if line:find ("^%-%-%-@alias") then
+         visit (line, block)
+      elseif line:find ("^%-%-%-") then
+         block[#block + 1] = line
+      else
+         if line ~= "" then
+            visit (line, block)
+         end
+         block = {}
+      end
+   end
+end
+
+local FILES = { "vortex", "handlers" }
+for _, part in ipairs (PARTS) do
+   FILES[#FILES + 1] = part
+end
+
+test ("every name in types/ has a description", function ()
+   for _, file in ipairs (FILES) do
+      each_described (file, function (line, block)
+         local is_ours = line:find ("^function [%w_]+%.") or line:find ("^[%w_]+%.[%w_]+ =") or line:find ("^local ")
+            or line:find ("@alias", 1, true)
+         if is_ours and not (block[1] and block[1]:find ("^%-%-%- %u")) then
+            t.fail ("types/" .. file .. ".lua does not describe: " .. line)
+         end
+      end)
+   end
+   for file, told in pairs (TYPES) do
+      for class, fields in pairs (told.classes) do
+         for name, field in pairs (fields) do
+            t.ok (field.text:find ("%S %u"), "a description of " .. class .. "." .. name .. " in types/" .. file .. ".lua")
+         end
+      end
+   end
+end)
+
+test ("every argument in types/ has a type, in the order of the arguments", function ()
+   for _, file in ipairs (FILES) do
+      local pending, documented = nil, {}
+      local function visit (line, block)
+         local head = line:match ("^function [%w_.]+ %((.*)")
+         if head then
+            pending, documented = "", {}
+            for _, text in ipairs (block) do
+               documented[#documented + 1] = text:match ("^%-%-%-@param ([%w_.]+)")
+            end
+         end
+         if pending then
+            pending = pending .. (head or line)
+            local arguments = pending:match ("^(.-)%) end$")
+            if arguments then
+               t.equal (table.concat (documented, ", "), (arguments:gsub ("%s+", " ")), "the arguments above: " .. line)
+               pending = nil
+            end
+         end
+      end
+      each_described (file, visit)
+   end
+end)
+
 -- ------------------------------------------------------------------ handlers
 
 test ("every handler that types/ describes is one that some function takes", function ()
@@ -248,7 +327,9 @@ test ("every handler that types/ describes is one that some function takes", fun
       local name = line:match ("^%-%-%-@alias vortex%.(%w+) ")
       if name then
          count = count + 1
-         t.ok (used[name], name .. " is the type of an argument; that it")
+         if not used[name] then
+            t.fail ("no function takes a " .. name)
+         end
       end
    end
    -- those of the handlers page, and of timers, ALIVE, errors

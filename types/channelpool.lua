@@ -12,7 +12,7 @@ local channelpool = {}
 
 --- A pool: see `vortex.channelpool`. It ends with its connection. Two objects of one pool are equal (`==`).
 ---@class vortex.ChannelPool : vortex.channelpool
----@field id integer 1, 2, 3, ... per connection.
+---@field id integer Its number: 1, 2, 3, ... per connection.
 ---@field ctx vortex.Ctx The context of its connection. (Nil once the connection has ended.)
 ---@field conn vortex.Connection Its connection.
 ---@field channel_count integer How many channels it opened, closed ones included; 0 once the connection has ended.

@@ -18,10 +18,10 @@ local connection = {}
 --- A connection made by `connection.new` is shut down when the last object that stands for it or for one of its channels
 --- is collected. From Lua 5.4 on `local conn <close> = ...` closes it at the end of the block.
 ---@class vortex.Connection : vortex.connection
----@field id integer 1, 2, 3, ... per ctx, listeners and accepted connections included; -1 once closed.
+---@field id integer Its number: 1, 2, 3, ... per ctx, listeners and accepted connections included; -1 once closed.
 ---@field ctx vortex.Ctx Its context. (Nil when the context is gone.)
 ---@field error_msg string Why the connection is not usable, or a short text when it is.
----@field status integer 2 (`vortex.status_OK`) when usable, else why not: another of the `vortex.status_...` numbers.
+---@field status integer How it is: 2 (`vortex.status_OK`) when usable, else why not, another of the `vortex.status_...` numbers.
 ---@field host string The host as given to `connection.new` or `create_listener`; of an accepted connection the peer's address. (Nil once closed.)
 ---@field port string The port, as a string: of a listener the real one, of an accepted connection the peer's. (Nil once closed.)
 ---@field host_ip string? The peer's address as numbers, of a listener its own. Nil once the connection is down.
@@ -98,7 +98,7 @@ function connection.channel_pool_new (conn, profile, init_num, create_channel, c
 
 --- Takes the newest failure of a channel operation off the error stack of a connection.
 ---@param conn vortex.Connection
----@return [integer, string]? failure The code at 1, the text at 2. Nil when there is none (any more).
+---@return { [1]: integer, [2]: string }? failure The code at 1, the text at 2. Nil when there is none (any more).
 function connection.pop_channel_error (conn) end
 
 --- Sets a handler for the end of a connection, however it ends. Each handler that was set is called once, in the order of

@@ -16,7 +16,7 @@ local ctx = {}
 ---@field color_log boolean Read/write. Whether the log has ANSI colours. One switch for the whole process; default false (`VORTEX_DEBUG_COLOR=1`: true).
 ---@field features string? Read/write. New. The `features` of the greeting that connections made from now on send; nil: none.
 ---@field localize string? Read/write. New. The `localize` of the greeting that connections made from now on send: languages for texts, such as `"de en"`; nil: none.
----@field ref_count integer 1, and -1 after `exit`.
+---@field ref_count integer Always 1, and -1 after `exit`.
 
 --- Makes a context. It does nothing before `init`; profiles and limits may be set before.
 ---@return vortex.Ctx ctx

@@ -4,7 +4,7 @@
 ---@class vortex.frame
 local frame = {}
 
---- `"MSG"` asks; `"RPY"` and `"ERR"` answer; `"ANS"` is one answer of a series, and `"NUL"` is its end.
+--- What kind of message: `"MSG"` asks; `"RPY"` and `"ERR"` answer; `"ANS"` is one answer of a series, `"NUL"` its end.
 ---@alias vortex.FrameType "MSG"|"RPY"|"ERR"|"ANS"|"NUL"
 
 --- A frame: see `vortex.frame`. It stays readable after its channel and connection are gone.

@@ -91,11 +91,11 @@ function sasl.require_tls (ctx, flag) end
 ---@field server_name string? The name that the session serves.
 ---@field return_password boolean? Set it to true when a password is returned for PLAIN, to have it compared.
 
---- What a listener needs to keep of a password for SCRAM (RFC 5802, section 3). All but the number are octets.
+--- What a listener needs to keep of a password for SCRAM (RFC 5802, section 3).
 ---@class vortex.ScramKeys
----@field salt string
----@field iterations integer
----@field stored_key string
----@field server_key string
+---@field salt string The salt, as octets.
+---@field iterations integer How often the password was hashed.
+---@field stored_key string The StoredKey, as octets.
+---@field server_key string The ServerKey, as octets.
 
 return sasl
