@@ -20,5 +20,6 @@ return {
    "wild_spec",
    "contract_spec",
    "regression_spec",
-   "load_spec"
+   "load_spec",
+   "types_spec"
 }

@@ -29,7 +29,7 @@ end)
 
 test ("automatic numbers are 3, 5, 7 and are not used again", function ()
    local conn = t.session ()
-   local first = vortex.connection.open_channel (conn, 0, t.ECHO)
+   local first = t.ok (vortex.connection.open_channel (conn, 0, t.ECHO))
    t.equal (first.number, 3)
    t.equal (conn:open_channel (0, t.ECHO).number, 5)
    t.equal (first:close (), true)

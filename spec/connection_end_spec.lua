@@ -281,6 +281,7 @@ test ("wrappers that handlers got may be dropped, the session stays", function (
 end)
 
 test ("a listener keeps listening when its wrapper is collected", function ()
+   ---@type any
    local port
    local server, client = t.new_ctx (), t.new_ctx ()
    vortex.register_profile (server, t.ECHO, t.echo)

@@ -40,7 +40,7 @@ end)
 
 test ("a port may be given as a number", function ()
    local _, listener, ctx = t.session ()
-   local conn = vortex.connection.new (ctx, "127.0.0.1", tonumber (listener.port))
+   local conn = vortex.connection.new (ctx, "127.0.0.1", assert (tonumber (listener.port)))
    t.equal (conn:is_ok (), true)
    t.equal (conn.port, listener.port)
 end)

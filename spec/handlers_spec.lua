@@ -183,6 +183,7 @@ test ("a start handler may talk to its own listener before it answers", function
 end)
 
 test ("objects that handlers were given may be kept and used later", function ()
+   ---@type any
    local kept
    local conn = t.session (function (ctx)
       vortex.register_profile (ctx, URI, function (...) kept = { ... } end)

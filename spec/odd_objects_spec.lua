@@ -117,8 +117,10 @@ test ("metatables of objects cannot be used to break them", function ()
       local metatable = getmetatable (object)
       if type (metatable) == "table" then
          for _, name in ipairs { "__gc", "__close", "__index", "__newindex", "__tostring", "__eq" } do
+            ---@type any
             local f = rawget (metatable, name)
             if type (f) == "function" then
+               ---@diagnostic disable-next-line: missing-fields
                for _, value in ipairs { 1, "x", {}, io.stdout, print } do
                   pcall (f, value, value, value)
                end
@@ -154,6 +156,7 @@ end)
 
 test ("a constructor called with a colon or with arguments breaks nothing", function ()
    for _, part in ipairs { vortex.ctx, vortex.asyncqueue } do
+      ---@diagnostic disable: redundant-parameter
       for _, call in ipairs {
          function () return part:new () end,
          function () return part.new (17) end,
@@ -224,6 +227,7 @@ test ("every call on a listener raises a text or returns", function ()
    local before = listener.port
    for name, f in pairs (vortex.connection) do
       if type (f) == "function" and name ~= "new" and name ~= "close" and name ~= "shutdown" then
+         ---@diagnostic disable-next-line: param-type-mismatch
          local ok, message = pcall (f, listener, 1, "x")
          t.ok (ok or type (message) == "string", name)
       end

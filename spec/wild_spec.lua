@@ -183,6 +183,7 @@ wild ("10: pools are counted, lend and take back, and use a create handler", fun
       return vortex.connection.open_channel (handler_conn, number, profile)
    end, 17)
    t.equal (pool2.id, 2)
+   ---@diagnostic disable-next-line: param-type-mismatch
    channel = pool2:next_ready ()
    t.equal (channel.number, 5)
    t.equal (conn:pool ().id, 1)
