@@ -13,12 +13,13 @@ return {
    "frame_spec",
    "pool_spec",
    "handlers_spec",
+   "each_handler_spec",
    "blocking_spec",
    "loop_spec",
    "misuse_spec",
    "odd_objects_spec",
    "wild_spec",
    "contract_spec",
-   "regression_spec",
+   "faults_spec",
    "load_spec"
 }
