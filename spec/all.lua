@@ -11,6 +11,7 @@ return {
    "channel_close_spec",
    "answers_spec",
    "frame_spec",
+   "attributes_spec",
    "pool_spec",
    "handlers_spec",
    "each_handler_spec",
