@@ -21,6 +21,7 @@ return {
    "odd_objects_spec",
    "wild_spec",
    "contract_spec",
+   "documented_spec",
    "faults_spec",
    "load_spec"
 }
