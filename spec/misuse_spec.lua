@@ -261,7 +261,7 @@ test ("empty profile names and unknown encodings raise", function ()
    t.still_works (conn)
 end)
 
-test ("a method called with a dot raises and says so", function ()
+test ("D21: a method called with a dot raises and says so", function ()
    local conn = t.session ()
    local message = t.raises ("open_channel", function () conn.open_channel (0, t.ECHO) end)
    t.ok (message:find ("misuse_spec.lua:", 1, true), message)

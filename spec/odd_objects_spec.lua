@@ -95,7 +95,7 @@ local function forgeries (part)
    return all
 end
 
-test ("forged tables and userdata are no objects", function ()
+test ("C15: forged tables and userdata are no objects", function ()
    for part, object in pairs ((objects ())) do
       for _, forged in ipairs (forgeries (part)) do
          t.equal (vortex[part].check (forged), false, part)
@@ -154,7 +154,7 @@ end)
 
 -- ------------------------------------------------------------- constructors
 
-test ("a constructor called with a colon or with arguments breaks nothing", function ()
+test ("C8: a constructor called with a colon or with arguments breaks nothing", function ()
    for _, part in ipairs { vortex.ctx, vortex.asyncqueue } do
       ---@diagnostic disable: redundant-parameter
       for _, call in ipairs {
