@@ -510,8 +510,9 @@ impl Listening {
     fn proceed(&self, session: &Session, step: Step) {
         match step {
             Step::Challenge(token) => self.give(session, &Blob::token(token)),
-            Step::Ask(question) => {
+            Step::Ask(mut question) => {
                 self.state().has_asked = true;
+                question.server_name = question.server_name.or_else(|| session.server_name());
                 let exchange = self.me.upgrade().map(|me| (session.clone(), me));
                 let request = Request { question, exchange };
                 session.shared.application.authenticate(session, request);
@@ -525,7 +526,16 @@ impl Listening {
                     self.fail(session, ReplyCode::TRANSACTION_FAILED, text);
                 }
             }
-            Step::Failure(error) => self.fail(session, error.code(), &error.to_string()),
+            Step::Failure(error) => {
+                if let sasl::Error::UnusableAnswer { reason } = error {
+                    tracing::warn!(
+                        session = session.id(),
+                        reason,
+                        "the program's answer is of no use"
+                    );
+                }
+                self.fail(session, error.code(), &error.to_string());
+            }
         }
     }
 
