@@ -168,8 +168,16 @@ test ("watching disturbs nothing: traffic goes on, and the session closes", func
 end)
 
 test ("both sides may watch each other", function ()
-   local conn, peer, _, client = watched ()
+   local _, _, listener, client, server = watched ()
    alive.init (client)
+   local seen = vortex.asyncqueue.new ()
+   vortex.register_profile (server, "urn:test:watcher", nil, nil, function (_, other)
+      seen:push (other)
+      return true
+   end)
+   local conn = t.connect (client, listener)
+   t.ok (conn:open_channel (0, "urn:test:watcher"))
+   local peer = t.pop (seen, "the other end")
    local failed = t.expect_calls (0, nil, "the failure handler")
    t.equal (alive.enable_check (conn, 5000, 1000, failed), true)
    t.equal (alive.enable_check (peer, 5000, 1000, failed), true)
@@ -215,7 +223,7 @@ describe {
    reported = "alive",
    -- its connection is not heard while it runs
    elsewhere = true,
-   prepare = function (e) alive.init (e.server) end,
+   setup = function (ctx) alive.init (ctx) end,
    cause = function (e, handler, data)
       watch (e.conn, 10000, 2, handler, data)
       e.conn:block ()

@@ -129,6 +129,11 @@ pub(crate) trait Service: Send + Sync {
         let _ = (session, by_peer);
     }
 
+    /// A close of ours came to nothing.
+    fn close_failed(&self, session: &Session) {
+        let _ = session;
+    }
+
     /// Whether this watches the peer, see [`Session::watch`].
     fn is_watch(&self) -> bool {
         false
@@ -200,10 +205,12 @@ impl Session {
 /// Handles what concerns a service; returns the event if the program should have it.
 pub(crate) fn intercept(session: &Session, event: Event) -> Option<Event> {
     if let Event::StartRequested {
-        number, profiles, ..
+        number,
+        profiles,
+        server_name,
     } = &event
     {
-        return match start_requested(session, *number, profiles) {
+        return match start_requested(session, *number, profiles, server_name.as_deref()) {
             Some(()) => None,
             None => Some(event),
         };
@@ -244,11 +251,20 @@ pub(crate) fn intercept(session: &Session, event: Event) -> Option<Event> {
             None
         }
         Event::Closed { number, by_peer } => {
-            if let Some(service) = session.remove_service(number) {
+            let service = session.remove_service(number);
+            // The program was told of the channel, and may have closed it.
+            let application = &session.shared.application;
+            application.event(session, Event::Closed { number, by_peer });
+            if let Some(service) = service {
                 service.closed(session, by_peer);
             }
-            // The program was told of the channel, and may have closed it.
-            Some(Event::Closed { number, by_peer })
+            None
+        }
+        Event::CloseFailed { number, why } => {
+            if let Some(service) = session.service(number) {
+                service.close_failed(session);
+            }
+            Some(Event::CloseFailed { number, why })
         }
         event => Some(event),
     }
@@ -259,6 +275,7 @@ fn start_requested(
     session: &Session,
     number: ChannelNumber,
     profiles: &[ProfileOffer],
+    server_name: Option<&str>,
 ) -> Option<()> {
     let services = &session.shared.services;
     let (index, offer, profile) = profiles
@@ -275,8 +292,13 @@ fn start_requested(
     match profile {
         Profile::Alive => alive::start_requested(session, number, index),
         Profile::Sasl { mechanism, plus } => {
-            let content = offer.content.as_ref();
-            authentication::start_requested(session, number, index, content, mechanism, plus);
+            let start = authentication::Start {
+                number,
+                index,
+                content: offer.content.as_ref(),
+                server_name,
+            };
+            authentication::start_requested(session, &start, mechanism, plus);
         }
     }
     Some(())
