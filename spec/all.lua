@@ -15,6 +15,7 @@ return {
    "pool_spec",
    "handlers_spec",
    "each_handler_spec",
+   "outlived_spec",
    "blocking_spec",
    "loop_spec",
    "misuse_spec",
