@@ -156,3 +156,32 @@ fn read(report: String) -> Result<Counts, Failure> {
         report,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOST: &str = "\
+==1== HEAP SUMMARY:
+==1==     in use at exit: 5,358 bytes in 14 blocks
+==1== LEAK SUMMARY:
+==1==    definitely lost: 1,024 bytes in 1 blocks
+==1== ERROR SUMMARY: 2 errors from 2 contexts (suppressed: 0 from 0)
+";
+
+    #[test]
+    fn lost_memory_and_errors_are_counted_and_shown() {
+        let counts = read(LOST.to_owned()).unwrap();
+        assert_eq!(
+            (counts.errors, counts.definitely_lost, counts.in_use),
+            (2, 1024, 5358)
+        );
+        let problem = counts.problem("the specs").unwrap();
+        assert!(problem.starts_with("the specs: 2 errors\n") && problem.contains(LOST));
+    }
+
+    #[test]
+    fn a_report_without_an_end_is_a_failure() {
+        assert!(read("==1== Memcheck, a memory error detector\n".to_owned()).is_err());
+    }
+}
