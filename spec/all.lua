@@ -22,8 +22,14 @@ return {
    "odd_objects_spec",
    "wild_spec",
    "contract_spec",
-  "documented_spec",
-  "faults_spec",
-  "load_spec",
-  "types_spec",
+   "documented_spec",
+   "faults_spec",
+   "sasl_spec",
+   "sasl_handlers_spec",
+   "tls_spec",
+   "tls_handlers_spec",
+   "tls_trust_spec",
+   "alive_spec",
+   "load_spec",
+   "types_spec"
 }
