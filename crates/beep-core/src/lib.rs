@@ -91,6 +91,7 @@ mod reply_order;
 mod session;
 #[cfg(test)]
 mod tests;
+mod tls_ready;
 mod transmit;
 
 pub use config::{Config, Role};
@@ -108,3 +109,6 @@ pub use message::{Message, Outgoing};
 pub use numbers::{AnsNo, ChannelNumber, MsgNo, SeqNo};
 pub use reply_code::ReplyCode;
 pub use session::{ChannelInfo, Session};
+pub use tls_ready::{
+    PROCEED_XML, READY_XML, ReadyAnswer, TLS_URI, parse_ready, parse_ready_answer,
+};

@@ -38,6 +38,15 @@ pub enum DocumentError {
         /// The type that came, without parameters.
         found: String,
     },
+    /// Nothing rides where a document was expected.
+    #[error("nothing where {expected} was expected")]
+    Missing {
+        /// What was expected, as text for people.
+        expected: &'static str,
+    },
+    /// Content that is marked as base64 is something else.
+    #[error("content is not base64")]
+    NotBase64,
     /// The document is not UTF-8.
     #[error("document is not UTF-8")]
     NotUtf8,
@@ -109,13 +118,15 @@ impl DocumentError {
     pub fn reply_code(&self) -> ReplyCode {
         match self {
             Self::TooLong { .. }
+            | Self::NotBase64
             | Self::NotUtf8
             | Self::DocumentType
             | Self::TooDeep { .. }
             | Self::TooManyNodes { .. }
             | Self::TooManyAttributes { .. }
             | Self::NotWellFormed { .. } => ReplyCode::GENERAL_SYNTAX_ERROR,
-            Self::ContentType { .. }
+            Self::Missing { .. }
+            | Self::ContentType { .. }
             | Self::UnexpectedElement { .. }
             | Self::MissingAttribute { .. }
             | Self::InvalidAttribute { .. }
@@ -200,15 +211,12 @@ pub fn parse_ok(content: &[u8], limits: DocumentLimits) -> Result<(), DocumentEr
 pub fn parse_error(content: &[u8], limits: DocumentLimits) -> Result<ErrorReply, DocumentError> {
     read(content, limits, |source, root| {
         expect(root, "error", "<error>")?;
-        Ok(ErrorReply {
-            code: reply_code(root, "error")?,
-            language: language(root),
-            text: remark(source, root).unwrap_or_default(),
-        })
+        error_reply(source, root)
     })
 }
 
-fn read<T>(
+/// Reads a document within the limits, and has `take` make of its source and its root what is wanted.
+pub(crate) fn read<T>(
     content: &[u8],
     limits: DocumentLimits,
     take: impl FnOnce(&str, Node<'_, '_>) -> Result<T, DocumentError>,
@@ -223,6 +231,8 @@ fn read<T>(
     let source =
         std::str::from_utf8(document.unwrap_or_default()).map_err(|_| DocumentError::NotUtf8)?;
     let source = source.strip_prefix('\u{feff}').unwrap_or(source);
+    // An XML declaration stands at the very front, but some peers put line ends around what rides in a profile.
+    let source = source.trim_ascii();
     let extent = extent(source);
     if extent.depth > limits.depth {
         return Err(DocumentError::TooDeep {
@@ -250,6 +260,15 @@ fn read<T>(
         },
     })?;
     take(source, document.root_element())
+}
+
+/// What an `<error>` says.
+pub(crate) fn error_reply(source: &str, root: Node<'_, '_>) -> Result<ErrorReply, DocumentError> {
+    Ok(ErrorReply {
+        code: reply_code(root, "error")?,
+        language: language(root),
+        text: remark(source, root).unwrap_or_default(),
+    })
 }
 
 fn start(source: &str, root: Node<'_, '_>) -> Result<Start, DocumentError> {
@@ -369,7 +388,11 @@ fn source_text(source: &str, node: Node<'_, '_>) -> Option<String> {
     text_of(source.get(node.range())?)
 }
 
-fn expect(root: Node<'_, '_>, element: &str, expected: &'static str) -> Result<(), DocumentError> {
+pub(crate) fn expect(
+    root: Node<'_, '_>,
+    element: &str,
+    expected: &'static str,
+) -> Result<(), DocumentError> {
     if root.tag_name().name() == element {
         Ok(())
     } else {
@@ -377,14 +400,14 @@ fn expect(root: Node<'_, '_>, element: &str, expected: &'static str) -> Result<(
     }
 }
 
-fn unexpected(root: Node<'_, '_>, expected: &'static str) -> DocumentError {
+pub(crate) fn unexpected(root: Node<'_, '_>, expected: &'static str) -> DocumentError {
     DocumentError::UnexpectedElement {
         expected,
         found: shortened(root.tag_name().name()),
     }
 }
 
-fn invalid(
+pub(crate) fn invalid(
     element: &'static str,
     attribute: &'static str,
     value: &str,
