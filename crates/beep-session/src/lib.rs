@@ -83,6 +83,7 @@ mod server;
 mod session;
 mod start_options;
 mod tcp;
+pub mod tls;
 mod transport;
 
 pub use answers::{Answers, PendingReply};
