@@ -74,6 +74,12 @@ pub struct Config {
     pub reply_timeout: Duration,
     /// Time that the peer has for ending the connection once its release has been agreed to. Default 10 s.
     pub release_linger: Duration,
+    /// Time in which an authentication by SASL has to be complete; else it has failed. For whoever drives the session:
+    /// this crate does not look at it. Default 60 s.
+    pub authentication_timeout: Duration,
+    /// Authentications of the peer that may fail before no further one is taken on the session. For whoever drives it,
+    /// too. Default 16.
+    pub authentication_failures_max: u32,
     /// Silence of the peer that ends the session; `None` waits for ever. Default `None`.
     pub idle_timeout: Option<Duration>,
     /// URIs of profiles that replace the transport, as TLS does: once the peer starts one, no further octet
@@ -106,6 +112,8 @@ impl Default for Config {
             greeting_timeout: Duration::from_secs(60),
             reply_timeout: Duration::from_secs(60),
             release_linger: Duration::from_secs(10),
+            authentication_timeout: Duration::from_secs(60),
+            authentication_failures_max: 16,
             idle_timeout: None,
             tuning_profiles: Vec::new(),
         }

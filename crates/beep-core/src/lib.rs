@@ -57,7 +57,7 @@
 //!
 //! The codec half can be used alone: [`Decoder`] turns octets into frame pieces, [`DataHeader`] and
 //! [`SeqHeader`] turn back into octets, [`mime`] finds the entity headers of a message, and [`management`]
-//! reads and writes the XML documents of channel 0.
+//! reads and writes the XML documents of channel 0. [`sasl_blob`] does so for those of the SASL profiles.
 #![forbid(unsafe_code)]
 // Nothing a peer sends may end the process: no panic can be reached outside the tests.
 #![cfg_attr(
@@ -88,6 +88,7 @@ mod reaction;
 mod reassembly;
 mod reply_code;
 mod reply_order;
+pub mod sasl_blob;
 mod session;
 #[cfg(test)]
 mod tests;

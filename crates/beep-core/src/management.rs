@@ -20,7 +20,7 @@ use crate::reply_code::ReplyCode;
 pub use read::{
     DocumentError, parse_error, parse_greeting, parse_ok, parse_profile, parse_request,
 };
-pub(crate) use read::{error_reply, expect, invalid, read, unexpected};
+pub(crate) use read::{error_reply, expect, invalid, read_document, unexpected};
 pub use write::{OK_XML, is_xml_text};
 
 /// What a peer says of itself when the session begins (RFC 3080 §2.3.1.1).

@@ -225,6 +225,11 @@ impl Session {
         self.server_name.as_deref()
     }
 
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// The peer's greeting, once it is complete.
     pub fn peer_greeting(&self) -> Option<&Greeting> {
         self.peer_greeting.as_deref()

@@ -6,8 +6,8 @@
 use std::borrow::Cow;
 
 use crate::management::{
-    DocumentError, DocumentLimits, ErrorReply, ProfileContent, error_reply, expect, invalid, read,
-    unexpected,
+    DocumentError, DocumentLimits, ErrorReply, ProfileContent, error_reply, expect, invalid,
+    read_document, unexpected,
 };
 
 /// The URI of the profile (RFC 3080 §3.1.1).
@@ -45,7 +45,8 @@ pub fn parse_ready(
     content: Option<&ProfileContent>,
     limits: DocumentLimits,
 ) -> Result<(), DocumentError> {
-    read(&document(content, "<ready>")?, limits, |_, root| {
+    let document = document(content, "<ready>")?;
+    read_document(document.trim_ascii(), limits, |_, root| {
         expect(root, "ready", "<ready>")?;
         match root.attribute("version") {
             // The document type's default is 1.
@@ -66,15 +67,14 @@ pub fn parse_ready_answer(
     limits: DocumentLimits,
 ) -> Result<ReadyAnswer, DocumentError> {
     const EXPECTED: &str = "<proceed> or <error>";
-    read(
-        &document(content, EXPECTED)?,
-        limits,
-        |source, root| match root.tag_name().name() {
+    let document = document(content, EXPECTED)?;
+    read_document(document.trim_ascii(), limits, |source, root| {
+        match root.tag_name().name() {
             "proceed" => Ok(ReadyAnswer::Proceed),
             "error" => error_reply(source, root).map(ReadyAnswer::Refused),
             _ => Err(unexpected(root, EXPECTED)),
-        },
-    )
+        }
+    })
 }
 
 fn document<'a>(
@@ -113,7 +113,6 @@ mod tests {
             "\r\n  <ready />\r\n",
             "\r\n<?xml version=\"1.0\" encoding='UTF-8'?>\n<ready><!-- at last --></ready>",
             "\u{feff}<ready/>",
-            "Content-Type: application/beep+xml\r\n\r\n<ready />",
         ] {
             assert_eq!(ready(text), Ok(()), "{text:?}");
         }

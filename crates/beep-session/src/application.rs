@@ -5,9 +5,9 @@ use std::io;
 use std::sync::Arc;
 use std::task::Waker;
 
-use beep_core::{Event, SessionEnd};
+use beep_core::{ChannelNumber, Event, Greeting, SessionEnd};
 
-use crate::Session;
+use crate::{Session, sasl};
 
 /// The program's side of a session: events are delivered to it, in the order of the wire.
 ///
@@ -21,6 +21,37 @@ pub trait Application: Send + Sync + 'static {
     /// The session is over; called exactly once for every session, as the last call.
     fn ended(&self, session: &Session, end: &Arc<End>);
 
+    /// Whether the program itself serves a profile. Asked when a peer offers several to choose from (RFC 3080
+    /// §2.3.1.2), and the session would serve a later one.
+    fn serves(&self, uri: &str) -> bool {
+        let _ = uri;
+        false
+    }
+
+    /// The peer wants to be authenticated, by a mechanism that [`crate::Services`] offers; the answer may come later.
+    /// The default denies.
+    fn authenticate(&self, session: &Session, request: sasl::Request) {
+        let _ = (session, request);
+    }
+
+    /// Who gets the events of the session that begins when TLS is in place, which is another one (RFC 3080 §3.1). Asked
+    /// on the task that drives the session. Without a successor, the default, there is no TLS.
+    fn successor(&self) -> Option<Successor> {
+        None
+    }
+
+    /// A session begins in the place of one over which TLS was negotiated. Called for what
+    /// [`Application::successor`] gave, ahead of the first event, and before the end of the old session.
+    fn took_over(&self, session: &Session) {
+        let _ = session;
+    }
+
+    /// The session opened a channel that it serves itself, see [`crate::Services`]. [`beep_core::Event::Closed`] tells
+    /// when it is gone; no other event comes from it.
+    fn service_channel(&self, session: &Session, number: ChannelNumber, uri: &str) {
+        let _ = (session, number, uri);
+    }
+
     /// Octets were given to the transport: less is queued than before.
     fn transmitted(&self, session: &Session) {
         let _ = session;
@@ -33,6 +64,14 @@ pub trait Application: Send + Sync + 'static {
     fn wake(&self, driver: Waker) {
         driver.wake();
     }
+}
+
+/// What a session that takes over from another one is made of.
+pub struct Successor {
+    /// Who gets its events.
+    pub application: Arc<dyn Application>,
+    /// What it greets with.
+    pub greeting: Greeting,
 }
 
 /// Why a session is over.

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::listener::Admission;
 use crate::profiles::Profiles;
 use crate::router::Router;
+use crate::services::Services;
 use crate::session::{Addresses, Session, SessionOptions};
 use crate::start_options::StartOptions;
 use crate::transport::Transport;
@@ -29,6 +30,8 @@ pub struct ConnectOptions {
     pub server_name: ServerName,
     /// What the peer may start on this side. Default nothing.
     pub profiles: Profiles,
+    /// The profiles that the session serves itself. Default none.
+    pub services: Arc<Services>,
 }
 
 impl Default for ConnectOptions {
@@ -38,6 +41,7 @@ impl Default for ConnectOptions {
             config: Arc::default(),
             server_name: ServerName::default(),
             profiles: Profiles::default(),
+            services: Arc::default(),
         }
     }
 }
@@ -143,13 +147,28 @@ impl Connection {
         profiles: Profiles,
         config: Arc<Config>,
     ) -> Connection {
-        Connection::listen(transport, profiles, config, None, None, None)
+        Connection::accept_with(transport, profiles, config, Arc::default())
+    }
+
+    /// [`accept`](Self::accept) with profiles that the session serves itself.
+    ///
+    /// # Panics
+    ///
+    /// When called outside of a tokio runtime, as [`tokio::spawn`] does.
+    pub fn accept_with(
+        transport: impl Transport + 'static,
+        profiles: Profiles,
+        config: Arc<Config>,
+        services: Arc<Services>,
+    ) -> Connection {
+        Connection::listen(transport, profiles, config, services, None, None, None)
     }
 
     pub(crate) fn listen(
         transport: impl Transport + 'static,
         profiles: Profiles,
         config: Arc<Config>,
+        services: Arc<Services>,
         addresses: Option<Addresses>,
         admission: Option<Admission>,
         refusal: Option<ErrorReply>,
@@ -162,6 +181,8 @@ impl Connection {
             greeting,
             addresses,
             admission,
+            services,
+            server_name: None,
         };
         let session = Session::spawn(transport, options, router.clone());
         Connection::new(session, router, None)
@@ -177,6 +198,7 @@ impl Connection {
             config,
             server_name,
             profiles,
+            services,
             ..
         } = options;
         let server_name = match server_name {
@@ -192,6 +214,8 @@ impl Connection {
             greeting,
             addresses,
             admission: None,
+            services,
+            server_name: router.server_name.clone(),
         };
         let session = Session::spawn(transport, options, router.clone());
         let hold = Arc::new(Hold {

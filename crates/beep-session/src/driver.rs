@@ -19,6 +19,7 @@ use tokio::time::{Sleep, sleep, sleep_until};
 use crate::Session;
 use crate::application::End;
 use crate::listener::Admission;
+use crate::services;
 use crate::transport::Transport;
 
 /// Octets that one read can take. Large, because a read costs the same whatever it brings; one
@@ -106,9 +107,10 @@ impl Driver {
                 Arrival::Nothing
             };
             let mut state = self.session.shared.state();
-            let protocol = &mut state.protocol;
             let now = Instant::now();
             let octets = read.filled();
+            state.received = state.received.wrapping_add(octets.len() as u64);
+            let protocol = &mut state.protocol;
             if self.held_input.is_empty() {
                 let taken = if octets.is_empty() {
                     0
@@ -155,7 +157,9 @@ impl Driver {
                     {
                         admission.greeted();
                     }
-                    self.session.shared.application.event(&self.session, event);
+                    if let Some(event) = services::intercept(&self.session, event) {
+                        self.session.shared.application.event(&self.session, event);
+                    }
                 }
             }
         }
@@ -259,6 +263,7 @@ impl Driver {
         let end = Arc::new(end);
         tracing::debug!(session = self.session.id(), end = %end, "session over");
         self.session.shared.state().end = Some(end.clone());
+        self.session.end_services();
         self.session.shared.application.ended(&self.session, &end);
     }
 

@@ -398,6 +398,10 @@ impl Application for Router {
         }
     }
 
+    fn serves(&self, uri: &str) -> bool {
+        self.profiles.find(uri).is_some()
+    }
+
     fn transmitted(&self, _session: &Session) {
         self.transmitted.notify_waiters();
     }

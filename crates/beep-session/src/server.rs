@@ -16,6 +16,7 @@ use crate::connect::resolve;
 use crate::connection::Connection;
 use crate::listener::{Accepted, Listener, ListenerLimits};
 use crate::profiles::Profiles;
+use crate::services::Services;
 use crate::session::Addresses;
 
 /// Time for the tasks of sessions that were dropped to report their ends.
@@ -31,6 +32,8 @@ pub struct ServerOptions {
     pub config: Arc<Config>,
     /// How many connections at once.
     pub limits: ListenerLimits,
+    /// The profiles that the sessions serve themselves. Default none.
+    pub services: Arc<Services>,
     /// Asked about every connection; `Err` goes out in place of the greeting. Must not block.
     /// Default: all are welcome.
     pub admit: Option<Admit>,
@@ -41,10 +44,16 @@ pub struct ServerOptions {
 
 impl fmt::Debug for ServerOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ServerOptions { config, limits, .. } = self;
+        let ServerOptions {
+            config,
+            limits,
+            services,
+            ..
+        } = self;
         f.debug_struct("ServerOptions")
             .field("config", config)
             .field("limits", limits)
+            .field("services", services)
             .finish_non_exhaustive()
     }
 }
@@ -100,6 +109,7 @@ impl Server {
         let ServerOptions {
             config,
             limits,
+            services,
             admit,
             on_connection,
         } = options;
@@ -116,10 +126,12 @@ impl Server {
                 .as_ref()
                 .and_then(|admit| admit(Addresses { local, peer }).err());
             let (profiles, config) = (profiles.clone(), config.clone());
+            let services = services.clone();
             let connection = Connection::listen(
                 stream,
                 profiles,
                 config,
+                services,
                 addresses,
                 Some(admission),
                 refusal,

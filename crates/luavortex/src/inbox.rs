@@ -36,6 +36,26 @@ pub(crate) enum Notice {
     ConnectGivenUp(u64),
     /// A listener was shut down.
     ListenerClosed(u64),
+    /// What came of an authentication of this side.
+    Authenticated {
+        key: u64,
+        operation: u64,
+        result: Result<(), AuthenticationError>,
+    },
+    /// A peer wants to be authenticated.
+    SaslRequest { key: u64, request: sasl::Request },
+    /// A peer wants TLS.
+    TlsRequest { key: u64, request: tls::Request },
+    /// TLS is in place, so a new session takes the place of an old one.
+    Tuned {
+        old: u64,
+        key: u64,
+        session: Session,
+    },
+    /// TLS that this side asked for came to nothing.
+    TlsFailed { key: u64, error: tls::Error },
+    /// A peer that is watched does not answer.
+    AliveFailed { key: u64, unreplied: u32 },
     /// Nothing refers to a context any more.
     CtxGone(u64),
     /// A timer of the Lua side is due.

@@ -215,24 +215,35 @@ pub fn parse_error(content: &[u8], limits: DocumentLimits) -> Result<ErrorReply,
     })
 }
 
-/// Reads a document within the limits, and has `take` make of its source and its root what is wanted.
-pub(crate) fn read<T>(
+/// What an `<error>` says.
+pub(crate) fn error_reply(source: &str, root: Node<'_, '_>) -> Result<ErrorReply, DocumentError> {
+    Ok(ErrorReply {
+        code: reply_code(root, "error")?,
+        language: language(root),
+        text: remark(source, root).unwrap_or_default(),
+    })
+}
+
+/// Reads the content of a message, entity headers included.
+fn read<T>(
     content: &[u8],
     limits: DocumentLimits,
     take: impl FnOnce(&str, Node<'_, '_>) -> Result<T, DocumentError>,
 ) -> Result<T, DocumentError> {
-    if content.len() > limits.octets {
-        return Err(DocumentError::TooLong {
-            octets: content.len(),
-            limit: limits.octets,
-        });
-    }
+    check_length(content, limits)?;
     let document = content.get(mime::headers_len(content)..);
-    let source =
-        std::str::from_utf8(document.unwrap_or_default()).map_err(|_| DocumentError::NotUtf8)?;
+    read_document(document.unwrap_or_default(), limits, take)
+}
+
+/// Reads a document without entity headers.
+pub(crate) fn read_document<T>(
+    document: &[u8],
+    limits: DocumentLimits,
+    take: impl FnOnce(&str, Node<'_, '_>) -> Result<T, DocumentError>,
+) -> Result<T, DocumentError> {
+    check_length(document, limits)?;
+    let source = std::str::from_utf8(document).map_err(|_| DocumentError::NotUtf8)?;
     let source = source.strip_prefix('\u{feff}').unwrap_or(source);
-    // An XML declaration stands at the very front, but some peers put line ends around what rides in a profile.
-    let source = source.trim_ascii();
     let extent = extent(source);
     if extent.depth > limits.depth {
         return Err(DocumentError::TooDeep {
@@ -262,13 +273,14 @@ pub(crate) fn read<T>(
     take(source, document.root_element())
 }
 
-/// What an `<error>` says.
-pub(crate) fn error_reply(source: &str, root: Node<'_, '_>) -> Result<ErrorReply, DocumentError> {
-    Ok(ErrorReply {
-        code: reply_code(root, "error")?,
-        language: language(root),
-        text: remark(source, root).unwrap_or_default(),
-    })
+fn check_length(content: &[u8], limits: DocumentLimits) -> Result<(), DocumentError> {
+    if content.len() > limits.octets {
+        return Err(DocumentError::TooLong {
+            octets: content.len(),
+            limit: limits.octets,
+        });
+    }
+    Ok(())
 }
 
 fn start(source: &str, root: Node<'_, '_>) -> Result<Start, DocumentError> {

@@ -1,0 +1,283 @@
+//! Profiles that sessions serve themselves: ALIVE and SASL.
+//!
+//! They run on the task that drives the session, so that they work while the program is busy. The task shows every
+//! event to [`intercept`] before the program gets it.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use beep_core::{
+    ChannelFailure, ChannelNumber, Event, Message, ProfileContent, ProfileOffer, StartRequest,
+    UsageError,
+};
+
+use crate::sasl::Mechanism;
+use crate::session::Session;
+use crate::{alive, authentication};
+
+/// Which of the profiles that sessions can serve themselves a program offers.
+///
+/// Shared by all sessions of the program. What is added later holds for the sessions there are, but the peers of those
+/// have read their greeting already.
+#[derive(Debug, Default)]
+pub struct Services {
+    offered: Mutex<Offered>,
+}
+
+#[derive(Debug, Default)]
+struct Offered {
+    alive: bool,
+    mechanisms: Vec<Mechanism>,
+    realm: Option<String>,
+    requires_tls: bool,
+}
+
+impl Services {
+    /// Nothing at all.
+    pub fn new() -> Self {
+        Services::default()
+    }
+
+    fn offered(&self) -> MutexGuard<'_, Offered> {
+        self.offered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers peers that watch whether this side is alive, see [`Session::watch`].
+    pub fn serve_alive(&self) {
+        self.offered().alive = true;
+    }
+
+    /// Offers peers to authenticate themselves by this mechanism, and asks [`crate::Application::authenticate`] who
+    /// they are.
+    pub fn accept_sasl(&self, mechanism: Mechanism) {
+        let mechanisms = &mut self.offered().mechanisms;
+        if !mechanisms.contains(&mechanism) {
+            mechanisms.push(mechanism);
+        }
+    }
+
+    /// Whether mechanisms that show a password to whoever reads the connection wait for TLS. Default no.
+    pub fn require_tls_for_passwords(&self, required: bool) {
+        self.offered().requires_tls = required;
+    }
+
+    /// The realm that DIGEST-MD5 names to peers, and insists on (RFC 2831 §2.1.1). Default none: any will do.
+    pub fn set_sasl_realm(&self, realm: Option<String>) {
+        self.offered().realm = realm;
+    }
+
+    pub(crate) fn sasl_realm(&self) -> Option<String> {
+        self.offered().realm.clone()
+    }
+
+    /// Whether a mechanism has to wait for TLS.
+    pub(crate) fn needs_tls(&self, mechanism: Mechanism) -> bool {
+        self.offered().requires_tls && mechanism.sends_password_in_clear()
+    }
+
+    fn find(&self, uri: &str) -> Option<Profile> {
+        if uri == alive::URI {
+            return self.offered().alive.then_some(Profile::Alive);
+        }
+        let (mechanism, plus) = Mechanism::from_uri(uri)?;
+        let is_offered = self.offered().mechanisms.contains(&mechanism);
+        is_offered.then_some(Profile::Sasl { mechanism, plus })
+    }
+
+    /// The profiles that the greeting of a session offers.
+    pub(crate) fn uris(&self, is_tls: bool) -> Vec<String> {
+        let offered = self.offered();
+        let mut uris = Vec::new();
+        for mechanism in &offered.mechanisms {
+            if is_tls {
+                uris.extend(mechanism.plus_uri().map(str::to_owned));
+            }
+            if is_tls || !offered.requires_tls || !mechanism.sends_password_in_clear() {
+                uris.push(mechanism.uri().to_owned());
+            }
+        }
+        if offered.alive {
+            uris.push(alive::URI.to_owned());
+        }
+        uris
+    }
+}
+
+/// What a start asks for.
+enum Profile {
+    Alive,
+    Sasl { mechanism: Mechanism, plus: bool },
+}
+
+/// A profile at work on one channel. Its methods are called by the task that drives the session, one at a time.
+pub(crate) trait Service: Send + Sync {
+    /// A start of ours was accepted.
+    fn started(&self, session: &Session, number: ChannelNumber, content: Option<ProfileContent>) {
+        let _ = (session, number, content);
+    }
+
+    /// A start of ours came to nothing; the last call.
+    fn start_failed(&self, session: &Session, why: ChannelFailure) {
+        let _ = (session, why);
+    }
+
+    /// A message arrived.
+    fn message(&self, session: &Session, number: ChannelNumber, message: Message);
+
+    /// The channel is gone, or the whole session; the last call.
+    fn closed(&self, session: &Session, by_peer: bool) {
+        let _ = (session, by_peer);
+    }
+
+    /// Whether this watches the peer, see [`Session::watch`].
+    fn is_watch(&self) -> bool {
+        false
+    }
+}
+
+impl Session {
+    /// Starts a channel for a service.
+    pub(crate) fn start_service(
+        &self,
+        mut request: StartRequest,
+        service: Arc<dyn Service>,
+    ) -> Result<ChannelNumber, UsageError> {
+        request.server_name = request
+            .server_name
+            .or_else(|| self.shared.server_name.clone());
+        self.shared.has_services.store(true, Ordering::Relaxed);
+        // The service has its place before the answer can come.
+        self.with_state(|state| {
+            let number = state.protocol.start(std::time::Instant::now(), request)?;
+            state.services.insert(number, service);
+            Ok(number)
+        })
+    }
+
+    /// Gives a channel that the peer asks for to a service.
+    pub(crate) fn accept_service(
+        &self,
+        number: ChannelNumber,
+        index: usize,
+        content: Option<ProfileContent>,
+        service: Arc<dyn Service>,
+    ) -> Result<(), UsageError> {
+        let uri = self.with_state(|state| {
+            state.protocol.accept_start(number, index, content)?;
+            state.services.insert(number, service);
+            let channel = state.protocol.channel(number);
+            Ok(channel.map(|channel| channel.profile().to_owned()))
+        })?;
+        self.shared.has_services.store(true, Ordering::Relaxed);
+        if let Some(uri) = uri {
+            self.shared.application.service_channel(self, number, &uri);
+        }
+        Ok(())
+    }
+
+    /// The services at work.
+    pub(crate) fn services(&self) -> Vec<Arc<dyn Service>> {
+        self.shared.state().services.values().cloned().collect()
+    }
+
+    fn service(&self, number: ChannelNumber) -> Option<Arc<dyn Service>> {
+        self.shared.state().services.get(&number).cloned()
+    }
+
+    fn remove_service(&self, number: ChannelNumber) -> Option<Arc<dyn Service>> {
+        self.shared.state().services.remove(&number)
+    }
+
+    /// The session is over: nothing is left to serve.
+    pub(crate) fn end_services(&self) {
+        let services = std::mem::take(&mut self.shared.state().services);
+        for service in services.into_values() {
+            service.closed(self, true);
+        }
+    }
+}
+
+/// Handles what concerns a service; returns the event if the program should have it.
+pub(crate) fn intercept(session: &Session, event: Event) -> Option<Event> {
+    if let Event::StartRequested {
+        number, profiles, ..
+    } = &event
+    {
+        return match start_requested(session, *number, profiles) {
+            Some(()) => None,
+            None => Some(event),
+        };
+    }
+    if !session.shared.has_services.load(Ordering::Relaxed) {
+        return Some(event);
+    }
+    match event {
+        Event::Started { number, profile } => match session.service(number) {
+            Some(service) => {
+                session
+                    .shared
+                    .application
+                    .service_channel(session, number, &profile.uri);
+                service.started(session, number, profile.content);
+                None
+            }
+            None => Some(Event::Started { number, profile }),
+        },
+        Event::StartFailed { number, why } => match session.remove_service(number) {
+            Some(service) => {
+                service.start_failed(session, why);
+                None
+            }
+            None => Some(Event::StartFailed { number, why }),
+        },
+        Event::Message { channel, message } => match session.service(channel) {
+            Some(service) => {
+                session.consume(channel, message.content().len());
+                service.message(session, channel, message);
+                None
+            }
+            None => Some(Event::Message { channel, message }),
+        },
+        Event::CloseRequested { number, .. } if session.service(number).is_some() => {
+            // It fails only when the session is over.
+            let _ = session.accept_close(number);
+            None
+        }
+        Event::Closed { number, by_peer } => {
+            if let Some(service) = session.remove_service(number) {
+                service.closed(session, by_peer);
+            }
+            // The program was told of the channel, and may have closed it.
+            Some(Event::Closed { number, by_peer })
+        }
+        event => Some(event),
+    }
+}
+
+/// The first profile offered that this side knows is taken (RFC 3080 §2.3.1.2); it may be the program's.
+fn start_requested(
+    session: &Session,
+    number: ChannelNumber,
+    profiles: &[ProfileOffer],
+) -> Option<()> {
+    let services = &session.shared.services;
+    let (index, offer, profile) = profiles
+        .iter()
+        .enumerate()
+        .find_map(|(index, offer)| Some((index, offer, services.find(&offer.uri)?)))?;
+    let others = profiles.get(..index).unwrap_or_default();
+    if others
+        .iter()
+        .any(|offer| session.shared.application.serves(&offer.uri))
+    {
+        return None;
+    }
+    match profile {
+        Profile::Alive => alive::start_requested(session, number, index),
+        Profile::Sasl { mechanism, plus } => {
+            let content = offer.content.as_ref();
+            authentication::start_requested(session, number, index, content, mechanism, plus);
+        }
+    }
+    Some(())
+}
