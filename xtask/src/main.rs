@@ -8,6 +8,7 @@ mod lua;
 mod module;
 mod spec;
 mod tap;
+mod types;
 mod workspace;
 
 use std::env;
@@ -20,6 +21,7 @@ usage: cargo xtask TASK
   module    build vortex.so for one Lua      [--lua LUA] [--out DIR] [--release]
   spec      run the Lua specs in stock Luas  [--lua LUA] [--require]
   tap       have real sessions judged octet by octet
+  types     check examples and specs against the editor definitions
 
 LUA is lua51, lua52, lua53, lua54, lua55 or luajit.
 ";
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         "module" => module::run(&arguments),
         "spec" => spec::run(&arguments),
         "tap" => no_more(&arguments).and_then(|()| tap::run()),
+        "types" => no_more(&arguments).and_then(|()| types::check()),
         "" => Err(USAGE.to_owned()),
         other => Err(format!("there is no task `{other}`\n\n{USAGE}")),
     };

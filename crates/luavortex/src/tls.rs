@@ -295,7 +295,9 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
         |lua, (object, algorithm): (Value, Value)| {
             let connection = state_of(&object, At("peer_digest", 1, "connection"))?;
             let at = At("peer_digest", 2, "algorithm");
-            let algorithm = convert::text(lua, &algorithm, at)?;
+            let algorithm =
+                convert::optional(&algorithm, |algorithm| convert::text(lua, algorithm, at))?
+                    .unwrap_or_else(|| "sha256".into());
             const KNOWN: &[&str] = &["sha1", "sha256", "sha384", "sha512"];
             if !KNOWN.contains(&algorithm.as_str()) {
                 return Err(at

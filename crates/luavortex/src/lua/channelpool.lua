@@ -42,6 +42,9 @@ end
 
 -- Opens one channel more: with the create handler if there is one. Returns its record, or nil, message, code.
 local function add_channel (pool, next_data)
+  if pool.session.has_ended then
+    return nil, ENDED, 13
+  end
   local object = lib.connection_object (pool.session.key)
   local opened, message, code
   if pool.create then
