@@ -91,6 +91,7 @@ mod start_options;
 mod tcp;
 pub mod tls;
 mod transport;
+mod tuning;
 
 pub use alive::AliveError;
 pub use answers::{Answers, PendingReply};

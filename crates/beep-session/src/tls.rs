@@ -34,7 +34,9 @@ mod recent;
 mod trust;
 mod verifier;
 
+pub use crate::tuning::Request;
 pub use error::{CertificateFault, Error};
+pub(crate) use handshake::{Acceptor, Connector};
 pub use handshake::{Stream, accept, connect};
 pub use identity::Identity;
 pub use info::Info;

@@ -61,6 +61,11 @@ impl Session {
         self.end.is_none() && self.tuning.holds_input()
     }
 
+    /// Whether the peers agreed to tune, and the next octets in both directions are those of the new layer.
+    pub fn is_tuning_agreed(&self) -> bool {
+        self.end.is_none() && self.tuning == Tuning::Agreed
+    }
+
     /// Ends this session because the new layer is in place, and gives the one that begins over it.
     ///
     /// The new session has the role, the config and the server name of this one; numbers, windows and channels

@@ -54,7 +54,7 @@ fn nothing_is_taken_or_sent_around_the_answer_and_everything_begins_anew() {
         .session
         .accept_start(channel, 0, None)
         .unwrap();
-    assert!(pair.listener.session.is_input_held());
+    assert!(pair.listener.session.is_input_held() && !pair.listener.session.is_tuning_agreed());
     pair.settle();
     assert!(
         !pair
@@ -67,6 +67,7 @@ fn nothing_is_taken_or_sent_around_the_answer_and_everything_begins_anew() {
         assert!(end.session.is_input_held());
         assert!(!end.session.wants_transmit());
         end.take();
+        assert!(end.session.is_tuning_agreed());
         let tuned = end.session.tune(pair.now).unwrap();
         let old = std::mem::replace(&mut end.session, tuned);
         assert_eq!(old.end(), Some(&SessionEnd::Tuned));

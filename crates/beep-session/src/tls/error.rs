@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::io;
-use std::time::SystemTime;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
+use beep_core::{ErrorReply, ReplyCode, UsageError};
 use rustls::{AlertDescription, InvalidMessage};
 use x509_cert::der::DateTime;
 
 /// Why there is no TLS.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// What should be a certificate or a key in PEM cannot be read.
@@ -68,7 +70,35 @@ pub enum Error {
     HungUp,
     /// The connection failed during the handshake.
     #[error("the connection failed during the TLS handshake: {0}")]
-    Transport(#[source] io::Error),
+    Transport(#[source] Arc<io::Error>),
+    /// The handshake was not complete in time.
+    #[error("the TLS handshake was not complete within {} s", limit.as_secs_f64())]
+    TimedOut {
+        /// The limit, see [`beep_core::Config::tls_timeout`].
+        limit: Duration,
+    },
+
+    /// The session runs over TLS already.
+    #[error("the connection has TLS already")]
+    AlreadyInPlace,
+    /// The peer refused to begin with TLS; the session goes on.
+    #[error("the peer refused TLS: {0}")]
+    Refused(ErrorReply),
+    /// The peer did not answer in time whether it begins with TLS; the session goes on.
+    #[error("the peer did not answer whether it begins with TLS")]
+    NoAnswer,
+    /// The peer's answer is neither yes nor no; the session goes on.
+    #[error("the peer's answer to the start of TLS makes no sense: {0}")]
+    BadAnswer(String),
+    /// TLS cannot be asked for in this state of the session.
+    #[error("TLS cannot be started: {0}")]
+    Start(#[from] UsageError),
+    /// The application has no successor, see [`crate::Application::successor`].
+    #[error("nobody is there for the session that would begin over TLS")]
+    NoSuccessor,
+    /// The session ended before TLS was in place.
+    #[error("the session ended before TLS was in place")]
+    SessionEnded,
 }
 
 /// What is wrong with the certificate of a peer. Reads on from "the certificate".
@@ -178,6 +208,14 @@ impl fmt::Display for Names<'_> {
 }
 
 impl Error {
+    /// The code that the peer refused with, if it did (RFC 3080 §8).
+    pub fn reply_code(&self) -> Option<ReplyCode> {
+        match self {
+            Error::Refused(error) => Some(error.code),
+            _ => None,
+        }
+    }
+
     /// What an error of TLS means. `is_certificate_wanted` says whether the peer asked for a certificate and got none.
     pub(super) fn of_tls(error: rustls::Error, is_certificate_wanted: bool) -> Error {
         use rustls::Error as Tls;
@@ -219,7 +257,7 @@ impl Error {
         match tls {
             Some(tls) => Error::of_tls(tls.clone(), is_certificate_wanted),
             None if error.kind() == io::ErrorKind::UnexpectedEof => Error::HungUp,
-            None => Error::Transport(error),
+            None => Error::Transport(Arc::new(error)),
         }
     }
 }

@@ -5,10 +5,12 @@ use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::Ipv4Addr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
@@ -43,7 +45,8 @@ pub async fn connect(
     transport: impl Transport + 'static,
     options: &ClientOptions,
 ) -> Result<(Stream, Info), Error> {
-    connect_after(Box::new(transport), Vec::new(), options).await
+    let connector = Connector::new(options)?;
+    connector.connect(Box::new(transport), Vec::new()).await
 }
 
 /// Begins TLS as the server.
@@ -55,54 +58,85 @@ pub async fn accept(
     transport: impl Transport + 'static,
     options: &ServerOptions,
 ) -> Result<(Stream, Info), Error> {
-    accept_after(Box::new(transport), Vec::new(), options).await
+    let acceptor = Acceptor::new(options)?;
+    acceptor.accept(Box::new(transport), Vec::new()).await
 }
 
-/// Begins TLS as the client; these octets of the peer were read already.
-pub(crate) async fn connect_after(
-    transport: Box<dyn Transport>,
-    held_input: Vec<u8>,
-    options: &ClientOptions,
-) -> Result<(Stream, Info), Error> {
-    let name = match (&options.server_name, &options.trust) {
-        (Some(name), trust) => match (server_name(name), trust) {
-            (Ok(name), _) => name,
+/// All that a client needs for a handshake.
+pub(crate) struct Connector {
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+    server_name: Option<String>,
+}
+
+impl Connector {
+    pub(crate) fn new(options: &ClientOptions) -> Result<Connector, Error> {
+        let name = match (&options.server_name, &options.trust) {
             // Whatever it is, nobody asked for it to be verified.
-            (Err(_), Trust::Nobody) => nameless(),
-            (Err(error), _) => return Err(error),
-        },
-        (None, Trust::Nobody) => nameless(),
-        (None, _) => return Err(Error::NoServerName),
-    };
-    let connector = TlsConnector::from(configuration::client(options)?);
-    let transport = Resumed::new(transport, held_input);
-    let handshake = connector.connect(name, transport).into_fallible();
-    let (tls, notes) = noting(handshake, options.server_name.as_deref()).await?;
-    let info = Info::of_client(tls.get_ref().1, options.server_name.clone());
-    let stream = Stream {
-        tls: tls.into(),
-        is_certificate_wanted: notes.is_certificate_wanted,
-    };
-    Ok((stream, info))
+            (Some(name), Trust::Nobody) => server_name(name).unwrap_or_else(|_| nameless()),
+            (None, Trust::Nobody) => nameless(),
+            (Some(name), _) => server_name(name)?,
+            (None, _) => return Err(Error::NoServerName),
+        };
+        Ok(Connector {
+            config: configuration::client(options)?,
+            name,
+            server_name: options.server_name.clone(),
+        })
+    }
+
+    /// Begins TLS; these octets of the peer were read already.
+    pub(crate) async fn connect(
+        self,
+        transport: Box<dyn Transport>,
+        held_input: Vec<u8>,
+    ) -> Result<(Stream, Info), Error> {
+        let transport = Resumed::new(transport, held_input);
+        let handshake = TlsConnector::from(self.config)
+            .connect(self.name, transport)
+            .into_fallible();
+        let (tls, notes) = noting(handshake, self.server_name.as_deref()).await?;
+        let info = Info::of_client(tls.get_ref().1, self.server_name);
+        let stream = Stream {
+            tls: tls.into(),
+            is_certificate_wanted: notes.is_certificate_wanted,
+        };
+        Ok((stream, info))
+    }
 }
 
-/// Begins TLS as the server; these octets of the peer were read already.
-pub(crate) async fn accept_after(
-    transport: Box<dyn Transport>,
-    held_input: Vec<u8>,
-    options: &ServerOptions,
-) -> Result<(Stream, Info), Error> {
-    let acceptor = TlsAcceptor::from(configuration::server(options)?);
-    let transport = Resumed::new(transport, held_input);
-    let handshake = acceptor.accept(transport).into_fallible();
-    let (tls, _) = noting(handshake, None).await?;
-    let own = options.identity.certified().cert.first().cloned();
-    let info = Info::of_server(tls.get_ref().1, own);
-    let stream = Stream {
-        tls: tls.into(),
-        is_certificate_wanted: false,
-    };
-    Ok((stream, info))
+/// All that a server needs for a handshake.
+pub(crate) struct Acceptor {
+    config: Arc<ServerConfig>,
+    certificate: Option<CertificateDer<'static>>,
+}
+
+impl Acceptor {
+    pub(crate) fn new(options: &ServerOptions) -> Result<Acceptor, Error> {
+        Ok(Acceptor {
+            config: configuration::server(options)?,
+            certificate: options.identity.certified().cert.first().cloned(),
+        })
+    }
+
+    /// Begins TLS; these octets of the peer were read already.
+    pub(crate) async fn accept(
+        self,
+        transport: Box<dyn Transport>,
+        held_input: Vec<u8>,
+    ) -> Result<(Stream, Info), Error> {
+        let transport = Resumed::new(transport, held_input);
+        let handshake = TlsAcceptor::from(self.config)
+            .accept(transport)
+            .into_fallible();
+        let (tls, _) = noting(handshake, None).await?;
+        let info = Info::of_server(tls.get_ref().1, self.certificate);
+        let stream = Stream {
+            tls: tls.into(),
+            is_certificate_wanted: false,
+        };
+        Ok((stream, info))
+    }
 }
 
 /// A name for rustls where there is none: addresses are not told to the server.

@@ -6,6 +6,7 @@ use rustls::{CipherSuite, CommonState, ProtocolVersion};
 use super::certificate::{self, Facts};
 use super::error::{CertificateFault, Error};
 use super::trust::{Trust, Usage};
+use crate::sasl::Binding;
 
 /// Facts about TLS that is in place.
 #[derive(Debug)]
@@ -141,6 +142,14 @@ impl Info {
                 .unwrap_or_else(|| "the peer".to_owned()),
             fault,
         })
+    }
+
+    /// What SASL can bind an authentication to, so that it is worth nothing on another connection (RFC 5802 §6).
+    pub fn binding(&self) -> Binding {
+        Binding {
+            exporter: self.exporter.clone(),
+            server_end_point: self.server_end_point(),
+        }
     }
 
     /// The channel binding `tls-exporter` (RFC 9266): the same 32 octets on both sides, and on no other connection.
