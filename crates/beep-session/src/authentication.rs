@@ -149,7 +149,7 @@ impl Session {
     }
 
     fn channel_binding(&self) -> Option<Binding> {
-        None
+        self.shared.tls.as_ref().map(|tls| tls.binding())
     }
 
     fn exchange_is_over(&self) {

@@ -39,16 +39,12 @@ fn watch(
     let (inbox, key) = (engine.inbox.clone(), connection.key);
     let _runtime = engine.runtime().enter();
     session
-        .watch(
-            duration,
-            max,
-            move |session, unreplied| {
-                if !has_handler {
-                    session.shutdown();
-                }
-                inbox.push(Notice::AliveFailed { key, unreplied });
-            },
-        )
+        .watch(duration, max, move |session, unreplied| {
+            if !has_handler {
+                session.shutdown();
+            }
+            inbox.push(Notice::AliveFailed { key, unreplied });
+        })
         .map_err(|error| refused(error.to_string()))?;
     Ok(key)
 }

@@ -137,7 +137,10 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
         primitives,
         "microseconds",
         |_, (value, function, position): (Value, String, usize)| {
-            Ok(convert::microseconds(&value, At(&function, position, "us"))?)
+            Ok(convert::microseconds(
+                &value,
+                At(&function, position, "us"),
+            )?)
         },
     )?;
     // A whole number, checked.
