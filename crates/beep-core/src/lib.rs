@@ -57,7 +57,7 @@
 //!
 //! The codec half can be used alone: [`Decoder`] turns octets into frame pieces, [`DataHeader`] and
 //! [`SeqHeader`] turn back into octets, [`mime`] finds the entity headers of a message, and [`management`]
-//! reads and writes the XML documents of channel 0.
+//! reads and writes the XML documents of channel 0. [`sasl_blob`] does so for those of the SASL profiles.
 #![forbid(unsafe_code)]
 // Nothing a peer sends may end the process: no panic can be reached outside the tests.
 #![cfg_attr(
@@ -88,9 +88,11 @@ mod reaction;
 mod reassembly;
 mod reply_code;
 mod reply_order;
+pub mod sasl_blob;
 mod session;
 #[cfg(test)]
 mod tests;
+mod tls_ready;
 mod transmit;
 
 pub use config::{Config, Role};
@@ -107,4 +109,7 @@ pub use management::{
 pub use message::{Message, Outgoing};
 pub use numbers::{AnsNo, ChannelNumber, MsgNo, SeqNo};
 pub use reply_code::ReplyCode;
-pub use session::{ChannelInfo, Session};
+pub use session::{ChannelInfo, Session, without_port};
+pub use tls_ready::{
+    PROCEED_XML, READY_XML, ReadyAnswer, TLS_URI, parse_ready, parse_ready_answer,
+};

@@ -33,6 +33,7 @@ use release::{OwnRelease, PeerRelease};
 use tuning::Tuning;
 
 pub use crate::channel::ChannelInfo;
+pub use starting::without_port;
 
 /// Numbers of closed channels that a late SEQ may still name.
 const RECENTLY_CLOSED_MOST: usize = 64;
@@ -223,6 +224,11 @@ impl Session {
     /// The name of the server that the first accepted start with one asked for (RFC 3080 §2.3.1.2).
     pub fn server_name(&self) -> Option<&str> {
         self.server_name.as_deref()
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// The peer's greeting, once it is complete.

@@ -47,7 +47,9 @@
 //! | send and receive on a channel | [`Channel`], [`Reply`], [`Answers`], [`IncomingMessage`], [`Payload`] |
 //! | say what peers may start, and decide about it | [`Profiles`], [`Profile`], [`IncomingStart`], [`IncomingClose`] |
 //! | listen | [`Server`], [`ServerOptions`], [`ListenerLimits`] |
+//! | watch whether a peer is alive, and be watched | [`Session::watch`], [`Services`] |
 //! | bound windows, memory and time | [`Config`] |
+//! | say who one is, and have peers say it | [`sasl`] |
 //! | learn why something failed | [`Error`], [`Family`], [`End`] |
 //!
 //! Below that is a layer without queues or tasks of its own: [`Session`] takes commands and calls
@@ -65,8 +67,10 @@
 //! rest.
 #![forbid(unsafe_code)]
 
+mod alive;
 mod answers;
 mod application;
+mod authentication;
 mod channel;
 mod connect;
 mod connection;
@@ -79,14 +83,19 @@ mod message;
 mod pending;
 mod profiles;
 mod router;
+pub mod sasl;
 mod server;
+mod services;
 mod session;
 mod start_options;
 mod tcp;
+pub mod tls;
 mod transport;
+mod tuning;
 
+pub use alive::AliveError;
 pub use answers::{Answers, PendingReply};
-pub use application::{Application, End};
+pub use application::{Application, End, Successor};
 pub use beep_core as core;
 pub use beep_core::{
     AnsNo, ChannelNumber, Config, ConfigError, Encoding, ErrorReply, Greeting, MessageKind, MsgNo,
@@ -101,6 +110,7 @@ pub use listener::{Accepted, Admission, Listener, ListenerLimits};
 pub use message::{Message, Payload, Reply};
 pub use profiles::{IncomingClose, IncomingStart, Profile, Profiles};
 pub use server::{Server, ServerOptions};
+pub use services::Services;
 pub use session::{Addresses, ChannelState, Session, SessionOptions};
 pub use start_options::StartOptions;
 pub use tcp::Tcp;

@@ -1,7 +1,8 @@
 //! The handle of a session: commands and questions, callable from any thread.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
@@ -13,10 +14,14 @@ use beep_core::{
 use bytes::Bytes;
 use tokio::net::TcpStream;
 
-use crate::application::{Application, End};
+use crate::application::{Application, End, Successor};
 use crate::driver::Driver;
 use crate::listener::Admission;
+use crate::sasl::Identity;
+use crate::services::{Service, Services};
+use crate::tls;
 use crate::transport::Transport;
+use crate::tuning::Handshake;
 
 /// How many octets of queued frames [`Session::shutdown`] still tries to send.
 const LAST_WORDS_MAX: usize = 1 << 20;
@@ -44,6 +49,10 @@ pub struct SessionOptions {
     pub addresses: Option<Addresses>,
     /// The place that a listener keeps for the session, freed with it.
     pub admission: Option<Admission>,
+    /// The profiles that the session serves itself; the greeting offers them.
+    pub services: Arc<Services>,
+    /// The name that a start of TLS, SASL or ALIVE asks for while the session has none.
+    pub server_name: Option<String>,
 }
 
 /// The two ends of a connection.
@@ -85,6 +94,13 @@ pub(crate) struct Shared {
     id: u64,
     pub(crate) application: Arc<dyn Application>,
     addresses: Option<Addresses>,
+    pub(crate) services: Arc<Services>,
+    /// What starts of services ask for.
+    pub(crate) server_name: Option<String>,
+    /// Whether there was a channel of a service, for a quick look.
+    pub(crate) has_services: AtomicBool,
+    /// What the session runs over, if that is TLS.
+    pub(crate) tls: Option<Arc<tls::Info>>,
     state: Mutex<State>,
 }
 
@@ -97,6 +113,36 @@ pub(crate) struct State {
     /// What was queued when the application shut the session down.
     pub(crate) last_words: Vec<Bytes>,
     pub(crate) end: Option<Arc<End>>,
+    /// The channels that the session serves itself.
+    pub(crate) services: HashMap<ChannelNumber, Arc<dyn Service>>,
+    /// Octets received so far.
+    pub(crate) received: u64,
+    /// Who is authenticated.
+    pub(crate) identity: Option<Box<Identity>>,
+    /// An exchange of SASL is under way.
+    pub(crate) is_authenticating: bool,
+    /// Authentications of the peer that failed.
+    pub(crate) authentication_failures: u32,
+    /// What comes next once the peers' agreement to TLS is out.
+    pub(crate) handshake: Option<Box<Handshake>>,
+}
+
+impl State {
+    fn new(protocol: beep_core::Session) -> State {
+        State {
+            protocol,
+            driver: None,
+            reading: true,
+            last_words: Vec::new(),
+            end: None,
+            services: HashMap::new(),
+            received: 0,
+            identity: None,
+            is_authenticating: false,
+            authentication_failures: 0,
+            handshake: None,
+        }
+    }
 }
 
 impl Shared {
@@ -117,37 +163,76 @@ impl Session {
         options: SessionOptions,
         application: Arc<dyn Application>,
     ) -> Session {
-        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-        let mut protocol = beep_core::Session::new(options.role, options.config, Instant::now());
-        match &options.greeting {
-            // A fresh session takes a greeting; what XML cannot carry is reported by the peer's
-            // silence otherwise.
-            Ok(greeting) => {
-                if let Err(error) = protocol.greet(greeting) {
-                    tracing::error!(%error, "the greeting cannot be sent");
-                    protocol.abort();
-                }
-            }
-            Err(error) => protocol.refuse(error.clone()),
-        }
-        let shared = Arc::new(Shared {
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+        let protocol = beep_core::Session::new(options.role, options.config, Instant::now());
+        let shared = Shared {
+            id: Session::new_id(),
             application,
             addresses: options.addresses,
-            state: Mutex::new(State {
-                protocol,
-                driver: None,
-                reading: true,
-                last_words: Vec::new(),
-                end: None,
-            }),
-        });
-        let session = Session { shared };
+            services: options.services,
+            server_name: options.server_name,
+            has_services: AtomicBool::new(false),
+            tls: None,
+            state: Mutex::new(State::new(protocol)),
+        };
+        let session = Session::begin(shared, options.greeting);
         tokio::spawn(Driver::new(
             session.clone(),
             Box::new(transport),
             options.admission,
         ));
+        session
+    }
+
+    /// The session that goes on over TLS where another one ends. Somebody has to drive it.
+    pub(crate) fn after(
+        old: &Session,
+        protocol: beep_core::Session,
+        successor: Successor,
+        tls: tls::Info,
+    ) -> Session {
+        let shared = Shared {
+            id: Session::new_id(),
+            application: successor.application,
+            addresses: old.shared.addresses,
+            services: old.shared.services.clone(),
+            server_name: old.shared.server_name.clone(),
+            has_services: AtomicBool::new(false),
+            tls: Some(Arc::new(tls)),
+            state: Mutex::new(State::new(protocol)),
+        };
+        Session::begin(shared, Ok(successor.greeting))
+    }
+
+    fn new_id() -> u64 {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+        NEXT_ID.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Greets, with what the session serves itself, or refuses.
+    fn begin(shared: Shared, greeting: Result<Greeting, ErrorReply>) -> Session {
+        let session = Session {
+            shared: Arc::new(shared),
+        };
+        let mut state = session.shared.state();
+        let protocol = &mut state.protocol;
+        match greeting {
+            // A fresh session takes a greeting; what XML cannot carry is reported by the peer's
+            // silence otherwise.
+            Ok(mut greeting) => {
+                let profiles = &mut greeting.profiles;
+                for uri in session.shared.services.uris(session.is_tls()) {
+                    if !profiles.contains(&uri) {
+                        profiles.push(uri);
+                    }
+                }
+                if let Err(error) = protocol.greet(&greeting) {
+                    tracing::error!(%error, "the greeting cannot be sent");
+                    protocol.abort();
+                }
+            }
+            Err(error) => protocol.refuse(error),
+        }
+        drop(state);
         session
     }
 
@@ -359,11 +444,26 @@ impl Session {
         self.send(|protocol| protocol.set_reassembly(channel, joined));
     }
 
+    /// Whether the session runs over TLS.
+    pub fn is_tls(&self) -> bool {
+        self.shared.tls.is_some()
+    }
+
+    /// Octets received so far.
+    pub(crate) fn received(&self) -> u64 {
+        self.shared.state().received
+    }
+
     /// A command that may change deadlines: the task always has a look.
     fn command<R>(&self, command: impl FnOnce(&mut beep_core::Session) -> R) -> R {
+        self.with_state(|state| command(&mut state.protocol))
+    }
+
+    /// The same for what concerns more than the protocol.
+    pub(crate) fn with_state<R>(&self, command: impl FnOnce(&mut State) -> R) -> R {
         let (result, driver) = {
             let mut state = self.shared.state();
-            let result = command(&mut state.protocol);
+            let result = command(&mut state);
             (result, state.driver.take())
         };
         self.wake(driver);

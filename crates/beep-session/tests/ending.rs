@@ -283,6 +283,8 @@ async fn a_refused_greeting_is_reported_to_both_sides() {
         )),
         addresses: None,
         admission: None,
+        services: Arc::default(),
+        server_name: None,
     };
     let session = beep_session::Session::spawn(there, options, Arc::new(Count(sender)));
     // The pipe holds 16 octets: the refusal arrives whole all the same.

@@ -72,6 +72,8 @@ async fn a_message_that_comes_while_the_task_is_about_to_wait_is_sent() {
         greeting: Ok(Greeting::default()),
         addresses: None,
         admission: None,
+        services: Arc::default(),
+        server_name: None,
     };
     let session = Session::spawn(here, options, application.clone());
     let profiles = vec![ProfileOffer {

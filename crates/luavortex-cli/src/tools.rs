@@ -9,6 +9,7 @@ mod listen;
 mod man;
 mod new;
 mod probe;
+mod security;
 mod send;
 mod terminal;
 mod trace;

@@ -1,19 +1,23 @@
 //! From the engine to the queue of a Lua state: the application of every session that Lua uses.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::thread::{self, ThreadId};
 
-use beep_session::core::{Config, ErrorReply, Event, Greeting, ReplyCode};
-use beep_session::{Application, End, ListenerLimits, Session};
+use beep_session::core::{ChannelNumber, Config, ErrorReply, Event, Greeting, ReplyCode};
+use beep_session::{Application, End, ListenerLimits, Services, Session, Successor, sasl, tls};
 
 use crate::inbox::{Inbox, Notice, StartNotice};
 use crate::keeper::KeeperHandle;
+use crate::tls::TlsSettings;
 
 /// What engine tasks need to know of a context.
 #[derive(Debug)]
 pub(crate) struct Served {
+    /// The profiles that the engine serves.
+    pub(crate) services: Arc<Services>,
     state: Mutex<ServedState>,
 }
 
@@ -25,17 +29,20 @@ pub(crate) struct ServedState {
     pub(crate) listener_limits: ListenerLimits,
     pub(crate) features: Option<String>,
     pub(crate) localize: Option<String>,
+    pub(crate) tls: TlsSettings,
 }
 
 impl Served {
     pub(crate) fn new(config: Arc<Config>) -> Self {
         Served {
+            services: Arc::default(),
             state: Mutex::new(ServedState {
                 profiles: Vec::new(),
                 config,
                 listener_limits: ListenerLimits::default(),
                 features: None,
                 localize: None,
+                tls: TlsSettings::default(),
             }),
         }
     }
@@ -58,32 +65,43 @@ impl ServedState {
 /// The application of one session.
 pub(crate) struct Bridge {
     key: u64,
-    inbox: Arc<Inbox>,
+    /// The key of the connection in whose place this one begins, after TLS.
+    succeeds: Option<u64>,
     served: Arc<Served>,
-    wake: Arc<WakePolicy>,
+    link: Arc<Link>,
 }
 
-/// Whether a session that has work is told at once or with the next wait of Lua.
-pub(crate) struct WakePolicy {
+/// From engine tasks to the Lua state that they work for.
+pub(crate) struct Link {
     /// The thread that owns the Lua state.
     lua: ThreadId,
-    inbox: Arc<Inbox>,
+    pub(crate) inbox: Arc<Inbox>,
     keeper: KeeperHandle,
+    /// The last key given to a connection.
+    keys: Arc<AtomicU64>,
 }
 
-impl WakePolicy {
-    pub(crate) fn new(inbox: Arc<Inbox>, keeper: KeeperHandle) -> Self {
-        WakePolicy {
+impl Link {
+    pub(crate) fn new(inbox: Arc<Inbox>, keeper: KeeperHandle, keys: Arc<AtomicU64>) -> Self {
+        Link {
             lua: thread::current().id(),
             inbox,
             keeper,
+            keys,
         }
     }
 
+    /// A key for a connection that Lua does not know yet.
+    pub(crate) fn new_key(&self) -> u64 {
+        self.keys.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Whether a session that has work is told at once or with the next wait of Lua.
     fn wake(&self, driver: Waker) {
-        // Commands come from Lua's thread. Waking a task from outside of the runtime costs a system call, and Lua
-        // is about to enter the runtime anyway; if it computes on, the keeper is in charge.
-        if thread::current().id() != self.lua {
+        // Commands of scripts come from Lua's thread, outside of the runtime. Waking a task from there costs a system
+        // call, and Lua is about to enter the runtime anyway; if it computes on, the keeper is in charge. Other tasks,
+        // such as those of ALIVE, run inside.
+        if thread::current().id() != self.lua || self.keeper.lua_is_waiting() {
             driver.wake();
         } else if self.inbox.leave_driver(driver) {
             self.keeper.work_was_left();
@@ -92,18 +110,17 @@ impl WakePolicy {
 }
 
 impl Bridge {
-    pub(crate) fn new(
-        key: u64,
-        inbox: Arc<Inbox>,
-        served: Arc<Served>,
-        wake: Arc<WakePolicy>,
-    ) -> Arc<Self> {
+    pub(crate) fn new(key: u64, served: Arc<Served>, link: Arc<Link>) -> Arc<Self> {
         Arc::new(Bridge {
             key,
-            inbox,
+            succeeds: None,
             served,
-            wake,
+            link,
         })
+    }
+
+    fn tell(&self, notice: Notice) {
+        self.link.inbox.push(notice);
     }
 
     /// Takes the first offer that is registered (RFC 3080 §2.3.1.2). Without a handler that has to be asked the
@@ -140,7 +157,7 @@ impl Bridge {
         let Some(offer) = profiles.into_iter().nth(index) else {
             return;
         };
-        self.inbox.push(Notice::Start(Box::new(StartNotice {
+        self.tell(Notice::Start(Box::new(StartNotice {
             key: self.key,
             number: number.value(),
             profile: offer.uri,
@@ -155,15 +172,68 @@ impl Application for Bridge {
     fn event(&self, session: &Session, event: Event) {
         match event {
             Event::StartRequested { .. } => self.start_requested(session, event),
-            event => self.inbox.push(Notice::Event(self.key, event)),
+            event => self.tell(Notice::Event(self.key, event)),
+        }
+    }
+
+    fn serves(&self, uri: &str) -> bool {
+        let served = self.served.lock();
+        served.profiles.iter().any(|(served, _)| served == uri)
+    }
+
+    fn service_channel(&self, _session: &Session, number: ChannelNumber, uri: &str) {
+        self.tell(Notice::Start(Box::new(StartNotice {
+            key: self.key,
+            number: number.value(),
+            profile: uri.to_owned(),
+            content: None,
+            server_name: None,
+            offer: None,
+        })));
+    }
+
+    fn authenticate(&self, _session: &Session, request: sasl::Request) {
+        self.tell(Notice::SaslRequest {
+            key: self.key,
+            request,
+        });
+    }
+
+    fn tls_requested(&self, _session: &Session, request: tls::Request) {
+        self.tell(Notice::TlsRequest {
+            key: self.key,
+            request,
+        });
+    }
+
+    fn successor(&self) -> Option<Successor> {
+        let bridge = Bridge {
+            key: self.link.new_key(),
+            succeeds: Some(self.key),
+            served: self.served.clone(),
+            link: self.link.clone(),
+        };
+        Some(Successor {
+            application: Arc::new(bridge),
+            greeting: self.served.lock().greeting(),
+        })
+    }
+
+    fn took_over(&self, session: &Session) {
+        if let Some(old) = self.succeeds {
+            self.tell(Notice::Tuned {
+                old,
+                key: self.key,
+                session: session.clone(),
+            });
         }
     }
 
     fn ended(&self, _session: &Session, end: &Arc<End>) {
-        self.inbox.push(Notice::Ended(self.key, end.clone()));
+        self.tell(Notice::Ended(self.key, end.clone()));
     }
 
     fn wake(&self, driver: Waker) {
-        self.wake.wake(driver);
+        self.link.wake(driver);
     }
 }

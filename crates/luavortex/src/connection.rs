@@ -136,6 +136,28 @@ impl ConnectionState {
         connection
     }
 
+    /// The connection that takes the place of this one when TLS is in place.
+    pub(crate) fn successor(&self, key: u64, session: Session) -> Self {
+        let ctx = self.ctx.clone();
+        let mut connection =
+            ConnectionState::new(key, ctx, self.part, self.host.clone(), self.port.clone());
+        connection
+            .wanted_server_name
+            .clone_from(&self.wanted_server_name);
+        connection.skip_conn_close.set(self.skip_conn_close.get());
+        *connection.session.borrow_mut() = Some(session);
+        connection
+    }
+
+    /// The name that a server's certificate has to bear; `None` for a client.
+    pub(crate) fn tls_server_name(&self) -> Option<String> {
+        if self.part != Part::Initiator {
+            return None;
+        }
+        let asked = self.session()?.tls()?.server_name().map(str::to_owned);
+        asked.or_else(|| Some(self.host.clone()))
+    }
+
     pub(crate) fn session(&self) -> Option<Session> {
         self.session.borrow().clone()
     }

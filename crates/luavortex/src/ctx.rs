@@ -119,6 +119,7 @@ fn default_config() -> Arc<Config> {
     let mut config = Config::default();
     if let Some(limit) = from_environment("VORTEX_SYNC_TIMEOUT") {
         config.reply_timeout = limit;
+        config.authentication_timeout = limit;
     }
     if let Some(limit) = from_environment("VORTEX_CONNECT_TIMEOUT") {
         config.greeting_timeout = limit;

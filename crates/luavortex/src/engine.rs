@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::sleep_until;
 
-use crate::bridge::WakePolicy;
+use crate::bridge::Link;
 use crate::inbox::{Inbox, Notice};
 use crate::keeper::Keeper;
 
@@ -36,7 +37,7 @@ pub(crate) struct Engine {
     /// `None` only while the engine is dropped.
     runtime: Option<Arc<Runtime>>,
     pub(crate) inbox: Arc<Inbox>,
-    wake_policy: Arc<WakePolicy>,
+    link: Arc<Link>,
     timers: RefCell<Timers>,
     since_turn: Cell<u32>,
     /// The last event that Lua took was a timer.
@@ -51,7 +52,7 @@ struct Timers {
 }
 
 impl Engine {
-    pub(crate) fn new() -> io::Result<Self> {
+    pub(crate) fn new(keys: Arc<AtomicU64>) -> io::Result<Self> {
         let runtime = Arc::new(
             Builder::new_current_thread()
                 .enable_io()
@@ -63,10 +64,10 @@ impl Engine {
         let mut inboxes = INBOXES.lock().unwrap_or_else(PoisonError::into_inner);
         inboxes.retain(|inbox| inbox.strong_count() > 0);
         inboxes.push(Arc::downgrade(&inbox));
-        let wake_policy = Arc::new(WakePolicy::new(inbox.clone(), keeper.handle()));
+        let link = Arc::new(Link::new(inbox.clone(), keeper.handle(), keys));
         Ok(Engine {
             keeper,
-            wake_policy,
+            link,
             runtime: Some(runtime),
             inbox,
             timers: RefCell::default(),
@@ -84,9 +85,9 @@ impl Engine {
         }
     }
 
-    /// How sessions of this Lua state tell that they have work.
-    pub(crate) fn wake_policy(&self) -> Arc<WakePolicy> {
-        self.wake_policy.clone()
+    /// What engine tasks need to reach this Lua state.
+    pub(crate) fn link(&self) -> Arc<Link> {
+        self.link.clone()
     }
 
     /// Waits until Lua has something to do or `limit` is over; drives the sockets meanwhile.

@@ -10,6 +10,7 @@ use beep_session::core::{
     ChannelFailure, ChannelNumber, Encoding, Event, Message, MessageKind, ProfileContent,
     ProfileOffer,
 };
+use beep_session::sasl::AuthenticationError;
 use beep_session::{Addresses, ConnectError, End, Session};
 use mlua::{IntoLua, Lua, Table, Value};
 
@@ -18,8 +19,8 @@ use crate::connection::ConnectionState;
 use crate::frame::Frame;
 use crate::inbox::{Notice, StartNotice};
 use crate::state::State;
-use crate::status;
 use crate::vortex::{ENCODING_BASE64, ENCODING_NONE};
+use crate::{sasl, status, tls};
 
 /// What the scheduler is told; the number goes to Lua.
 #[derive(Clone, Copy)]
@@ -41,6 +42,12 @@ enum Kind {
     Signal = 13,
     ReleaseFailed = 14,
     CtxGone = 15,
+    AliveFailed = 16,
+    Authenticated = 17,
+    SaslRequest = 18,
+    TlsRequest = 19,
+    Tuned = 20,
+    TlsFailed = 21,
 }
 
 /// The kind and what belongs to it; nil where there is less. Of fixed length, because that goes to Lua's stack without
@@ -342,6 +349,39 @@ fn ended(lua: &Lua, state: &State, key: u64, end: Option<&Arc<End>>) -> Told {
     told!(lua, Kind::Ended, key, code, text)
 }
 
+fn authenticated(
+    lua: &Lua,
+    state: &State,
+    key: u64,
+    operation: u64,
+    error: Option<AuthenticationError>,
+) -> Told {
+    let Some(error) = error else {
+        return told!(lua, Kind::Authenticated, key, operation);
+    };
+    let (text, code) = (error.to_string(), sasl::failure_code(&error));
+    if let Some(connection) = state.connection(key) {
+        connection.stack_error(code, &text);
+    }
+    told!(lua, Kind::Authenticated, key, operation, text, code)
+}
+
+/// The session after TLS is a new connection for scripts.
+fn tuned(lua: &Lua, state: &State, old: u64, key: u64, session: Session) -> Told {
+    let Some(connection) = state
+        .connection(old)
+        .filter(|connection| !connection.ctx.has_exited())
+    else {
+        // Shut down meanwhile.
+        session.shutdown();
+        return told!(lua, Kind::Nothing);
+    };
+    let connection = Rc::new(connection.successor(key, session));
+    let ctx_key = connection.ctx.key;
+    state.connections.borrow_mut().insert(key, connection);
+    told!(lua, Kind::Tuned, old, key, ctx_key)
+}
+
 /// The next event for the scheduler, or nothing.
 fn next(lua: &Lua) -> Told {
     let state = State::of(lua);
@@ -371,6 +411,37 @@ fn next(lua: &Lua) -> Told {
         Notice::TimersDue => told!(lua, Kind::Nothing),
         Notice::ConnectGivenUp(key) => told!(lua, Kind::ConnectFailed, key),
         Notice::CtxGone(key) => told!(lua, Kind::CtxGone, key),
+        Notice::AliveFailed { key, unreplied } => told!(lua, Kind::AliveFailed, key, unreplied),
+        Notice::Authenticated {
+            key,
+            operation,
+            result,
+        } => authenticated(lua, &state, key, operation, result.err()),
+        Notice::SaslRequest { key, request } => {
+            let number = state.new_number();
+            let properties = sasl::properties(lua, request.question())?;
+            state.sasl_requests.keep(number, request);
+            told!(lua, Kind::SaslRequest, key, number, properties)
+        }
+        Notice::TlsRequest { key, request } => {
+            let Some(connection) = state.connection(key) else {
+                return told!(lua, Kind::Nothing);
+            };
+            let number = state.new_number();
+            let server_name = request.server_name().map(str::to_owned);
+            let served = connection.ctx.served.clone();
+            state.tls_requests.keep(number, request, served);
+            told!(lua, Kind::TlsRequest, key, number, server_name)
+        }
+        Notice::Tuned { old, key, session } => tuned(lua, &state, old, key, session),
+        Notice::TlsFailed { key, error } => {
+            let text = error.to_string();
+            let code = tls::failure_code(&error);
+            if let Some(connection) = state.connection(key) {
+                connection.stack_error(code, &text);
+            }
+            told!(lua, Kind::TlsFailed, key, text, code)
+        }
         Notice::Signal => told!(lua, Kind::Signal),
     }
 }

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use beep_session::core::Event;
-use beep_session::{Addresses, ConnectError, End, Session};
+use beep_session::sasl::{self, AuthenticationError};
+use beep_session::{Addresses, ConnectError, End, Session, tls};
 
 /// Something that Lua has to be told. Sessions are named by the key of their connection.
 #[derive(Debug)]
@@ -36,6 +37,26 @@ pub(crate) enum Notice {
     ConnectGivenUp(u64),
     /// A listener was shut down.
     ListenerClosed(u64),
+    /// What came of an authentication of this side.
+    Authenticated {
+        key: u64,
+        operation: u64,
+        result: Result<(), AuthenticationError>,
+    },
+    /// A peer wants to be authenticated.
+    SaslRequest { key: u64, request: sasl::Request },
+    /// A peer wants TLS.
+    TlsRequest { key: u64, request: tls::Request },
+    /// TLS is in place, so a new session takes the place of an old one.
+    Tuned {
+        old: u64,
+        key: u64,
+        session: Session,
+    },
+    /// TLS that this side asked for came to nothing.
+    TlsFailed { key: u64, error: tls::Error },
+    /// A peer that is watched does not answer.
+    AliveFailed { key: u64, unreplied: u32 },
     /// Nothing refers to a context any more.
     CtxGone(u64),
     /// A timer of the Lua side is due.

@@ -35,6 +35,11 @@ pub(crate) struct Keeper {
 pub(crate) struct KeeperHandle(Arc<Shared>);
 
 impl KeeperHandle {
+    /// Whether Lua is in a wait. Asked on Lua's thread: whether that is within the runtime.
+    pub(crate) fn lua_is_waiting(&self) -> bool {
+        is_waiting(self.0.phase.load(Ordering::SeqCst))
+    }
+
     /// Sessions have work, see [`Inbox::leave_driver`].
     pub(crate) fn work_was_left(&self) {
         if self.0.in_charge.load(Ordering::SeqCst) {

@@ -11,6 +11,7 @@
 //! | who drives the sockets | `engine.rs`, and `keeper.rs` while Lua computes |
 //! | how arguments are checked, errors raised | `convert.rs`, `export.rs`, `lua/export.lua` |
 
+mod alive;
 mod asyncqueue;
 mod bridge;
 mod channel;
@@ -27,9 +28,11 @@ mod keeper;
 mod limits;
 mod log;
 mod meta;
+mod sasl;
 mod signals;
 mod state;
 mod status;
+mod tls;
 mod vortex;
 
 use mlua::{AnyUserData, Function, Lua, Table, Value};
@@ -48,6 +51,9 @@ const SUBMODULES: &[&str] = &[
     "channelpool",
     "frame",
     "asyncqueue",
+    "sasl",
+    "tls",
+    "alive",
 ];
 
 /// The Lua side of the library, in the order in which the files need each other.
@@ -61,6 +67,9 @@ const SOURCES: &[(&str, &str)] = &[
     ("frame", include_str!("lua/frame.lua")),
     ("asyncqueue", include_str!("lua/asyncqueue.lua")),
     ("channelpool", include_str!("lua/channelpool.lua")),
+    ("sasl", include_str!("lua/sasl.lua")),
+    ("tls", include_str!("lua/tls.lua")),
+    ("alive", include_str!("lua/alive.lua")),
     ("vortex", include_str!("lua/vortex.lua")),
 ];
 
@@ -97,6 +106,9 @@ fn open(lua: &Lua) -> mlua::Result<Table> {
     frame::register(lua, &primitives)?;
     asyncqueue::register(lua, &primitives)?;
     channelpool::register(lua, &primitives)?;
+    sasl::register(lua, &primitives)?;
+    tls::register(lua, &primitives)?;
+    alive::register(lua, &primitives)?;
     events::register(lua, &primitives)?;
     let load = |name: &str, source: &str| {
         lua.load(source)
@@ -167,4 +179,7 @@ lua_modules! {
     vortex_channelpool => "channelpool",
     vortex_frame => "frame",
     vortex_asyncqueue => "asyncqueue",
+    vortex_sasl => "sasl",
+    vortex_tls => "tls",
+    vortex_alive => "alive",
 }

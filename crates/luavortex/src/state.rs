@@ -12,7 +12,7 @@ use crate::connection::ConnectionState;
 use crate::ctx::CtxOwner;
 use crate::engine::Engine;
 use crate::export::Failure;
-use crate::status;
+use crate::{sasl, status, tls};
 
 /// Shared by every primitive of one Lua state; lives in mlua's application data.
 #[derive(Default)]
@@ -25,6 +25,8 @@ pub(crate) struct State {
     /// The last key given to a connection; listeners give keys, too, from engine tasks.
     last_key: Arc<AtomicU64>,
     last_number: Cell<u64>,
+    pub(crate) sasl_requests: sasl::Requests,
+    pub(crate) tls_requests: tls::Requests,
     pub(crate) frame_memory: Rc<crate::frame::FrameMemory>,
 }
 
@@ -44,7 +46,7 @@ impl State {
         if let Some(engine) = self.engine.get() {
             return Ok(engine);
         }
-        let engine = Engine::new().map_err(|error| {
+        let engine = Engine::new(self.last_key.clone()).map_err(|error| {
             Failure::new(status::ERROR, format!("cannot start the engine: {error}"))
         })?;
         Ok(self.engine.get_or_init(|| engine))
@@ -53,10 +55,6 @@ impl State {
     /// The engine, if anything needed it yet.
     pub(crate) fn running_engine(&self) -> Option<&Engine> {
         self.engine.get()
-    }
-
-    pub(crate) fn keys(&self) -> Arc<AtomicU64> {
-        self.last_key.clone()
     }
 
     pub(crate) fn new_key(&self) -> u64 {

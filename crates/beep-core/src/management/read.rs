@@ -38,6 +38,15 @@ pub enum DocumentError {
         /// The type that came, without parameters.
         found: String,
     },
+    /// Nothing rides where a document was expected.
+    #[error("nothing where {expected} was expected")]
+    Missing {
+        /// What was expected, as text for people.
+        expected: &'static str,
+    },
+    /// Content that is marked as base64 is something else.
+    #[error("content is not base64")]
+    NotBase64,
     /// The document is not UTF-8.
     #[error("document is not UTF-8")]
     NotUtf8,
@@ -109,13 +118,15 @@ impl DocumentError {
     pub fn reply_code(&self) -> ReplyCode {
         match self {
             Self::TooLong { .. }
+            | Self::NotBase64
             | Self::NotUtf8
             | Self::DocumentType
             | Self::TooDeep { .. }
             | Self::TooManyNodes { .. }
             | Self::TooManyAttributes { .. }
             | Self::NotWellFormed { .. } => ReplyCode::GENERAL_SYNTAX_ERROR,
-            Self::ContentType { .. }
+            Self::Missing { .. }
+            | Self::ContentType { .. }
             | Self::UnexpectedElement { .. }
             | Self::MissingAttribute { .. }
             | Self::InvalidAttribute { .. }
@@ -200,28 +211,38 @@ pub fn parse_ok(content: &[u8], limits: DocumentLimits) -> Result<(), DocumentEr
 pub fn parse_error(content: &[u8], limits: DocumentLimits) -> Result<ErrorReply, DocumentError> {
     read(content, limits, |source, root| {
         expect(root, "error", "<error>")?;
-        Ok(ErrorReply {
-            code: reply_code(root, "error")?,
-            language: language(root),
-            text: remark(source, root).unwrap_or_default(),
-        })
+        error_reply(source, root)
     })
 }
 
+/// What an `<error>` says.
+pub(crate) fn error_reply(source: &str, root: Node<'_, '_>) -> Result<ErrorReply, DocumentError> {
+    Ok(ErrorReply {
+        code: reply_code(root, "error")?,
+        language: language(root),
+        text: remark(source, root).unwrap_or_default(),
+    })
+}
+
+/// Reads the content of a message, entity headers included.
 fn read<T>(
     content: &[u8],
     limits: DocumentLimits,
     take: impl FnOnce(&str, Node<'_, '_>) -> Result<T, DocumentError>,
 ) -> Result<T, DocumentError> {
-    if content.len() > limits.octets {
-        return Err(DocumentError::TooLong {
-            octets: content.len(),
-            limit: limits.octets,
-        });
-    }
+    check_length(content, limits)?;
     let document = content.get(mime::headers_len(content)..);
-    let source =
-        std::str::from_utf8(document.unwrap_or_default()).map_err(|_| DocumentError::NotUtf8)?;
+    read_document(document.unwrap_or_default(), limits, take)
+}
+
+/// Reads a document without entity headers.
+pub(crate) fn read_document<T>(
+    document: &[u8],
+    limits: DocumentLimits,
+    take: impl FnOnce(&str, Node<'_, '_>) -> Result<T, DocumentError>,
+) -> Result<T, DocumentError> {
+    check_length(document, limits)?;
+    let source = std::str::from_utf8(document).map_err(|_| DocumentError::NotUtf8)?;
     let source = source.strip_prefix('\u{feff}').unwrap_or(source);
     let extent = extent(source);
     if extent.depth > limits.depth {
@@ -250,6 +271,16 @@ fn read<T>(
         },
     })?;
     take(source, document.root_element())
+}
+
+fn check_length(content: &[u8], limits: DocumentLimits) -> Result<(), DocumentError> {
+    if content.len() > limits.octets {
+        return Err(DocumentError::TooLong {
+            octets: content.len(),
+            limit: limits.octets,
+        });
+    }
+    Ok(())
 }
 
 fn start(source: &str, root: Node<'_, '_>) -> Result<Start, DocumentError> {
@@ -369,7 +400,11 @@ fn source_text(source: &str, node: Node<'_, '_>) -> Option<String> {
     text_of(source.get(node.range())?)
 }
 
-fn expect(root: Node<'_, '_>, element: &str, expected: &'static str) -> Result<(), DocumentError> {
+pub(crate) fn expect(
+    root: Node<'_, '_>,
+    element: &str,
+    expected: &'static str,
+) -> Result<(), DocumentError> {
     if root.tag_name().name() == element {
         Ok(())
     } else {
@@ -377,14 +412,14 @@ fn expect(root: Node<'_, '_>, element: &str, expected: &'static str) -> Result<(
     }
 }
 
-fn unexpected(root: Node<'_, '_>, expected: &'static str) -> DocumentError {
+pub(crate) fn unexpected(root: Node<'_, '_>, expected: &'static str) -> DocumentError {
     DocumentError::UnexpectedElement {
         expected,
         found: shortened(root.tag_name().name()),
     }
 }
 
-fn invalid(
+pub(crate) fn invalid(
     element: &'static str,
     attribute: &'static str,
     value: &str,

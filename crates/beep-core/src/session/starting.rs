@@ -378,8 +378,9 @@ fn check_texts(request: &StartRequest) -> Result<(), UsageError> {
     Ok(())
 }
 
-/// Cuts `:port` off a host name or a bracketed address; a bare IPv6 address has none.
-fn without_port(name: &str) -> &str {
+/// Cuts `:port` off a host name or a bracketed address, as is done with the `serverName` of a start (RFC 3080
+/// §2.3.1.2); a bare IPv6 address has none.
+pub fn without_port(name: &str) -> &str {
     match name.rsplit_once(':') {
         Some((host, port))
             if port.bytes().all(|octet| octet.is_ascii_digit())

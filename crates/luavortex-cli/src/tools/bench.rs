@@ -14,7 +14,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::endpoint::{Endpoint, SessionArguments, octets, seconds};
+use super::endpoint::{Endpoint, SessionArguments, Target, octets, seconds};
 use super::failure::{Failure, Status};
 use super::interrupt;
 use super::terminal;
@@ -105,9 +105,8 @@ enum What {
 
 /// What all workers of a measurement share.
 struct Bench {
-    peer: Endpoint,
+    target: Target,
     profile: String,
-    session: SessionArguments,
     payload: Bytes,
     outstanding: u32,
     churn: Option<u64>,
@@ -116,12 +115,13 @@ struct Bench {
 
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     // One that cannot work is told at once, and not after a measurement without results.
-    interrupt::unless_interrupted(trial(&arguments)).await?;
+    let target = arguments.session.target(&arguments.peer)?;
+    interrupt::unless_interrupted(trial(&arguments, &target)).await?;
 
     let mut measurements = Vec::new();
     let mut is_interrupted = false;
     for what in &arguments.measure {
-        let (measurement, interrupted) = measure(&arguments, *what).await;
+        let (measurement, interrupted) = measure(&arguments, &target, *what).await;
         if !arguments.json {
             terminal::text(&measurement.to_text())?;
         }
@@ -148,14 +148,14 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 /// Makes sure that the peer is there and answers.
-async fn trial(arguments: &Arguments) -> Result<(), Failure> {
-    let bench = arguments.bench(What::RoundTrips);
-    let peer = &bench.peer;
-    let connection = bench.session.connect(peer, Config::default()).await?;
+async fn trial(arguments: &Arguments, target: &Target) -> Result<(), Failure> {
+    let bench = arguments.bench(target, What::RoundTrips);
+    let peer = &target.peer;
+    let connection = target.connect(Config::default()).await?;
     let what = format!("no channel of {}", bench.profile);
     let opened = connection.open(&bench.profile).await;
     let channel = opened.map_err(|error| Failure::of_session(what, peer, &error))?;
-    let asked = tokio::time::timeout(bench.session.timeout, channel.request(bench.payload.clone()));
+    let asked = tokio::time::timeout(bench.target.timeout, channel.request(bench.payload.clone()));
     let reply = match asked.await {
         Ok(reply) => reply.and_then(beep_session::Reply::into_payload),
         Err(_) => Err(beep_session::Error::NoAnswer),
@@ -167,15 +167,14 @@ async fn trial(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 impl Arguments {
-    fn bench(&self, what: What) -> Bench {
+    fn bench(&self, target: &Target, what: What) -> Bench {
         let (size, outstanding) = match what {
             What::Throughput => (self.large, self.outstanding.max(STREAM_DEPTH)),
             What::RoundTrips | What::Connections => (self.size, self.outstanding),
         };
         Bench {
-            peer: self.peer.clone(),
+            target: target.clone(),
             profile: self.profile.clone(),
-            session: self.session.clone(),
             payload: vec![b'x'; usize::try_from(size).unwrap_or(usize::MAX)].into(),
             outstanding,
             churn: self.churn,
@@ -185,15 +184,17 @@ impl Arguments {
 }
 
 /// Measures one thing. Tells whether Ctrl-C cut it short.
-async fn measure(arguments: &Arguments, what: What) -> (Measurement, bool) {
-    let bench = Arc::new(arguments.bench(what));
+async fn measure(arguments: &Arguments, target: &Target, what: What) -> (Measurement, bool) {
+    let bench = Arc::new(arguments.bench(target, what));
     let (stop, stopped) = watch::channel(false);
     let mut workers = JoinSet::new();
     for _ in 0..arguments.connections {
         let (bench, stopped) = (bench.clone(), stopped.clone());
         match what {
             What::Connections => workers.spawn(connect_again_and_again(bench, stopped)),
-            What::RoundTrips | What::Throughput => workers.spawn(ask_again_and_again(bench, stopped)),
+            What::RoundTrips | What::Throughput => {
+                workers.spawn(ask_again_and_again(bench, stopped))
+            }
         };
     }
     let started = Instant::now();
@@ -251,7 +252,9 @@ async fn ask_again_and_again(bench: Arc<Bench>, mut stopped: watch::Receiver<boo
         };
         let mut askers = JoinSet::new();
         // The share of each asker, rounded up.
-        let share = bench.churn.map(|messages| messages.div_ceil(bench.outstanding.into()));
+        let share = bench
+            .churn
+            .map(|messages| messages.div_ceil(bench.outstanding.into()));
         for _ in 0..bench.outstanding {
             askers.spawn(ask(bench.clone(), channel.clone(), share, stopped.clone()));
         }
@@ -281,7 +284,8 @@ async fn ask(
     let mut count = 0;
     while most.is_none_or(|most| count < most) {
         let started = Instant::now();
-        let asked = tokio::time::timeout(bench.session.timeout, channel.request(bench.payload.clone()));
+        let asked =
+            tokio::time::timeout(bench.target.timeout, channel.request(bench.payload.clone()));
         let reply = tokio::select! {
             reply = asked => reply,
             _ = stopped.wait_for(|stopped| *stopped) => break,
@@ -333,7 +337,7 @@ async fn wait_before_retry(stopped: &mut watch::Receiver<bool>) {
 
 impl Bench {
     async fn open(&self) -> Result<(Connection, Channel), String> {
-        let connected = self.session.connect(&self.peer, Config::default()).await;
+        let connected = self.target.connect(Config::default()).await;
         let connection = connected.map_err(|failure| failure.message)?;
         let opened = connection.open(&self.profile).await;
         let channel = opened.map_err(|error| error.to_string())?;
@@ -341,7 +345,7 @@ impl Bench {
     }
 
     async fn connect_and_release(&self) -> Result<(), String> {
-        let connected = self.session.connect(&self.peer, Config::default()).await;
+        let connected = self.target.connect(Config::default()).await;
         let connection = connected.map_err(|failure| failure.message)?;
         connection.close().await.map_err(|error| error.to_string())
     }

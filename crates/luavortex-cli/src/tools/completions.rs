@@ -20,6 +20,11 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut script = Vec::new();
-    generate(arguments.shell, &mut whole_command(), "luavortex", &mut script);
+    generate(
+        arguments.shell,
+        &mut whole_command(),
+        "luavortex",
+        &mut script,
+    );
     terminal::octets(&script)
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use beep_session::{Config, ConnectOptions, Connection, Profiles, ServerName};
 
 use super::failure::Failure;
+use super::security::{Security, SecurityArguments};
 
 /// `HOST:PORT`
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,48 +62,74 @@ impl fmt::Display for Endpoint {
 pub(super) struct SessionArguments {
     /// Time for the connection and the greeting together, and for each answer after that
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
-    pub(super) timeout: Duration,
+    timeout: Duration,
 
     /// Ask the peer to act under this name; default: the host, - for none
     #[arg(long, value_name = "NAME")]
-    pub(super) server_name: Option<String>,
+    server_name: Option<String>,
+
+    #[command(flatten)]
+    pub(super) security: SecurityArguments,
 }
 
 impl SessionArguments {
-    /// The name for the first start.
-    pub(super) fn server_name(&self, host: &str) -> ServerName {
-        match self.server_name.as_deref() {
+    /// How to get to `peer`, with all files read that this takes.
+    pub(super) fn target(&self, peer: &Endpoint) -> Result<Target, Failure> {
+        let server_name = match self.server_name.as_deref() {
             Some("-") => ServerName::Omit,
             Some(name) => ServerName::Name(name.to_owned()),
-            None => ServerName::Name(host.to_owned()),
-        }
+            None => ServerName::Name(peer.host.clone()),
+        };
+        Ok(Target {
+            peer: peer.clone(),
+            timeout: self.timeout,
+            server_name,
+            security: self.security.read()?,
+        })
     }
+}
 
+/// A peer, and how to get a session with it.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    pub(super) peer: Endpoint,
+    pub(super) timeout: Duration,
+    pub(super) server_name: ServerName,
+    pub(super) security: Security,
+}
+
+impl Target {
     /// What the session is made with.
-    pub(super) fn options(&self, host: &str, config: Config) -> Result<ConnectOptions, Failure> {
+    pub(super) fn options(&self, config: Config) -> Result<ConnectOptions, Failure> {
         let config = Config {
             greeting_timeout: self.timeout,
             reply_timeout: self.timeout,
+            tls_timeout: self.timeout,
+            authentication_timeout: self.timeout,
             ..config
         };
         Ok(ConnectOptions {
             limit: self.timeout,
             config: checked(config)?,
-            server_name: self.server_name(host),
+            server_name: self.server_name.clone(),
             profiles: Profiles::new(),
+            ..ConnectOptions::default()
         })
     }
 
-    /// Connects to `peer` and exchanges greetings.
-    pub(super) async fn connect(
-        &self,
-        peer: &Endpoint,
-        config: Config,
-    ) -> Result<Connection, Failure> {
-        let options = self.options(&peer.host, config)?;
+    /// Connects and exchanges greetings, without TLS and SASL.
+    pub(super) async fn connect_plainly(&self, config: Config) -> Result<Connection, Failure> {
+        let Target { peer, .. } = self;
+        let options = self.options(config)?;
         Connection::connect(&peer.host, peer.port, options)
             .await
             .map_err(|error| Failure::no_session(peer, &error))
+    }
+
+    /// Connects, exchanges greetings, and puts in place what security is asked for.
+    pub(super) async fn connect(&self, config: Config) -> Result<Connection, Failure> {
+        let connection = self.connect_plainly(config).await?;
+        self.security.apply(&self.peer, connection).await
     }
 }
 

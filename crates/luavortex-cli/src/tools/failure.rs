@@ -110,9 +110,14 @@ impl Failure {
             ),
             End::Protocol(SessionEnd::PeerHungUp { .. }) => Failure::new(
                 Status::NotBeep,
-                format!("{peer} ended the connection without a BEEP greeting; is it a BEEP listener?"),
+                format!(
+                    "{peer} ended the connection without a BEEP greeting; is it a BEEP listener?"
+                ),
             ),
-            end => Failure::new(Status::Unreachable, format!("no session with {peer}: {end}")),
+            end => Failure::new(
+                Status::Unreachable,
+                format!("no session with {peer}: {end}"),
+            ),
         }
     }
 
@@ -123,7 +128,9 @@ impl Failure {
             Error::NoAnswer => {
                 return Failure::new(
                     Status::TimedOut,
-                    format!("{what}: {peer} did not answer in time; --timeout SECONDS waits longer"),
+                    format!(
+                        "{what}: {peer} did not answer in time; --timeout SECONDS waits longer"
+                    ),
                 );
             }
             Error::Ended(end) => match &**end {

@@ -2,18 +2,22 @@
 
 mod program;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use beep_session::sasl::{Answer as Knowledge, Mechanism};
+use beep_session::tls;
 use beep_session::{
     Channel, Config, Connection, Error, ErrorReply, IncomingMessage, Profile, Profiles, ReplyCode,
-    Server, ServerOptions,
+    Server, ServerOptions, Services,
 };
 use tokio::sync::mpsc;
 
 use super::endpoint::{Endpoint, checked, octets};
 use super::failure::Failure;
 use super::interrupt;
+use super::security;
 use super::terminal::{self, BAD, FAINT, GOOD, channel_style, paint, quoted, visible};
 use program::Program;
 
@@ -61,6 +65,45 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     answers: Option<u32>,
 
+    /// Offer TLS with this certificate (PEM); those that lead to its CA may follow it in the file
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "key",
+        help_heading = "TLS and SASL"
+    )]
+    cert: Option<PathBuf>,
+
+    /// The private key of that certificate (PEM)
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "cert",
+        help_heading = "TLS and SASL"
+    )]
+    key: Option<PathBuf>,
+
+    /// Start no channel without TLS
+    #[arg(long, requires = "cert", help_heading = "TLS and SASL")]
+    require_tls: bool,
+
+    /// Have peers authenticate themselves by this SASL mechanism before they start a channel; may be given several times
+    #[arg(long, value_name = "MECH", value_parser = security::mechanism, help_heading = "TLS and SASL")]
+    sasl: Vec<Mechanism>,
+
+    /// The one user there is
+    #[arg(long, value_name = "NAME", requires_all = ["sasl", "password_file"], help_heading = "TLS and SASL")]
+    user: Option<String>,
+
+    /// A file with the user's password in its first line; - is standard input
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "user",
+        help_heading = "TLS and SASL"
+    )]
+    password_file: Option<PathBuf>,
+
     /// Refuse to start channels, with this reply code
     #[arg(long, value_name = "CODE", value_parser = clap::value_parser!(u16).range(100..=999))]
     refuse: Option<u16>,
@@ -94,6 +137,9 @@ enum Answer {
 struct Service {
     answer: Answer,
     pieces: Option<u32>,
+    refusal: Option<ReplyCode>,
+    requires_tls: bool,
+    requires_sasl: bool,
     lines: Option<mpsc::Sender<String>>,
 }
 
@@ -143,14 +189,19 @@ async fn start(
     let service = Arc::new(Service {
         answer,
         pieces: arguments.answers,
+        refusal: arguments.refuse.and_then(ReplyCode::new),
+        requires_tls: arguments.require_tls,
+        requires_sasl: !arguments.sasl.is_empty(),
         lines,
     });
+    let services = Arc::new(arguments.services()?);
     let mut profiles = Profiles::new();
     for uri in &arguments.profile {
-        profiles = profiles.with(service.profile(uri, arguments.refuse));
+        profiles = profiles.with(service.profile(uri));
     }
     let options = ServerOptions {
         config,
+        services,
         on_connection: Some(Arc::new(move |connection| service.told_of(&connection))),
         ..ServerOptions::default()
     };
@@ -166,23 +217,81 @@ async fn start(
         })
 }
 
+impl Arguments {
+    /// What sessions serve themselves: ALIVE, and TLS and SASL if they are asked for.
+    fn services(&self) -> Result<Services, Failure> {
+        let services = Services::new();
+        services.serve_alive();
+        if let (Some(certificate), Some(key)) = (&self.cert, &self.key) {
+            let identity = security::read_identity(certificate, key)?;
+            services.serve_tls(move |_| {
+                let options = tls::ServerOptions::new(identity.clone());
+                async move { Ok(options) }
+            });
+            services.require_tls_for_passwords(true);
+        }
+        let password = self.password_file.as_deref().map(security::read_password);
+        let password = password.transpose()?;
+        for mechanism in &self.sasl {
+            let is_supported = *mechanism != Mechanism::External;
+            if !is_supported || (mechanism.needs_password() && password.is_none()) {
+                return Err(Failure::misuse(match is_supported {
+                    true => format!("SASL {} needs --user NAME and --password-file FILE", mechanism.name()),
+                    false => "SASL EXTERNAL is not for this listener, which asks nobody for a certificate".to_owned(),
+                }));
+            }
+            let (user, password) = (self.user.clone(), password.clone());
+            services.serve_sasl(*mechanism, move |question| {
+                let is_anonymous = question.mechanism == Mechanism::Anonymous;
+                let is_known = user.is_some() && question.auth_id == user;
+                let knowledge = match password.clone() {
+                    _ if is_anonymous => Knowledge::Accept,
+                    Some(password) if is_known => Knowledge::Password(password),
+                    _ => Knowledge::Deny,
+                };
+                async move { knowledge }
+            });
+        }
+        Ok(services)
+    }
+}
+
 impl Service {
-    fn profile(self: &Arc<Self>, uri: &str, refusal: Option<u16>) -> Profile {
-        let service = self.clone();
+    fn profile(self: &Arc<Self>, uri: &str) -> Profile {
+        let (serving, deciding) = (self.clone(), self.clone());
         let profile = Profile::new(uri, move |channel| {
-            let service = service.clone();
+            let service = serving.clone();
             async move { service.serve(channel).await }
         });
-        let Some(code) = refusal.and_then(ReplyCode::new) else {
-            return profile;
-        };
-        profile.on_start(move |_| async move { Err(ErrorReply::new(code, "")) })
+        profile.on_start(move |start| {
+            let decision = deciding.decide(&start.connection);
+            async move { decision.map(|()| None) }
+        })
+    }
+
+    /// Whether a peer may start a channel.
+    fn decide(&self, connection: &Connection) -> Result<(), ErrorReply> {
+        if let Some(code) = self.refusal {
+            return Err(ErrorReply::new(code, ""));
+        }
+        if self.requires_tls && connection.tls().is_none() {
+            let code = ReplyCode::MECHANISM_NEEDS_ENCRYPTION;
+            return Err(ErrorReply::new(code, "start TLS first"));
+        }
+        if self.requires_sasl && connection.session().identity().is_none() {
+            let code = ReplyCode::AUTH_REQUIRED;
+            return Err(ErrorReply::new(code, "authenticate yourself first"));
+        }
+        Ok(())
     }
 
     /// Tells of a connection and of its end. Called where nothing may wait: a line too many is not printed.
     fn told_of(self: &Arc<Self>, connection: &Connection) {
         let name = name_of(connection);
-        self.try_tell(format!("{name} {}", paint(GOOD, "connected")));
+        let over = connection.tls().map_or_else(String::new, |tls| {
+            format!(" over {} {}", tls.version(), tls.cipher())
+        });
+        self.try_tell(format!("{name} {}{over}", paint(GOOD, "connected")));
         let service = self.clone();
         connection.on_close(move |end| {
             let style = if end.is_orderly() { FAINT } else { BAD };
@@ -208,8 +317,14 @@ impl Service {
         let (number, style) = (channel.number(), channel_style(channel.number().value()));
         let peer = name_of(channel.connection());
         let name = format!("{peer} {}", paint(style, format!("channel {number}")));
-        self.tell(format!("{name} started, {}", visible(channel.profile())))
-            .await;
+        let identity = channel.connection().session().identity();
+        let user = identity.and_then(|identity| identity.auth_id);
+        let user = user.map_or_else(String::new, |user| format!(", by {}", visible(&user)));
+        self.tell(format!(
+            "{name} started, {}{user}",
+            visible(channel.profile())
+        ))
+        .await;
         while let Some(message) = channel.recv().await {
             let payload = message.payload();
             let facts = paint(FAINT, terminal::size(payload.len() as u64));
@@ -220,8 +335,11 @@ impl Service {
             ))
             .await;
             if let Err(error) = self.answer(message, &channel, &peer).await {
-                self.tell(format!("{name} {}", paint(BAD, visible(&error.to_string()))))
-                    .await;
+                self.tell(format!(
+                    "{name} {}",
+                    paint(BAD, visible(&error.to_string()))
+                ))
+                .await;
             }
         }
         self.tell(format!("{name} closed")).await;

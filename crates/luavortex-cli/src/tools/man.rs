@@ -24,5 +24,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let failure = |error| Failure::file("write manual pages to", directory.display(), &error);
     fs::create_dir_all(directory).map_err(failure)?;
     clap_mangen::generate_to(whole_command(), directory).map_err(failure)?;
-    terminal::line(format_args!("wrote the manual pages to {}", directory.display()))
+    terminal::line(format_args!(
+        "wrote the manual pages to {}",
+        directory.display()
+    ))
 }

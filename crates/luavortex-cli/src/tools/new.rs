@@ -45,8 +45,10 @@ const TYPES: &[Template] = types![
 ///
 /// Makes the directory NAME with a small service of a profile of its own. Everything in it runs as it is.
 #[derive(clap::Args)]
-#[command(after_long_help = "Examples:\n  luavortex new chat && cd chat && luavortex test.lua\n\n\
-                             Exit status:\n  0    the project is there\n  1    it cannot be written, or something of that name is there\n  2    wrong use")]
+#[command(
+    after_long_help = "Examples:\n  luavortex new chat && cd chat && luavortex test.lua\n\n\
+                             Exit status:\n  0    the project is there\n  1    it cannot be written, or something of that name is there\n  2    wrong use"
+)]
 pub(super) struct Arguments {
     /// The project: letters, digits, - and _; a path before it is taken too
     #[arg(value_name = "NAME")]

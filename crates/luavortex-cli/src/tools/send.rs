@@ -39,7 +39,13 @@ pub(super) struct Arguments {
     profile: String,
 
     /// A message; may be given several times
-    #[arg(long, short, value_name = "TEXT", group = "source", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        short,
+        value_name = "TEXT",
+        group = "source",
+        allow_hyphen_values = true
+    )]
     message: Vec<String>,
 
     /// A file whose content is a message; - is standard input
@@ -115,18 +121,28 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
 
 async fn send_all(arguments: &Arguments) -> Result<(), Failure> {
     // Read first: a file that is not there costs the peer nothing.
+    if arguments.session.security.reads_standard_input() && arguments.reads_standard_input() {
+        let message =
+            "standard input cannot be both password and message: put one of them in a file";
+        return Err(Failure::misuse(message));
+    }
+    let target = arguments.session.target(&arguments.peer)?;
     let messages = arguments.messages().await?;
     let peer = &arguments.peer;
     let longest = messages.iter().map(Bytes::len).max().unwrap_or(0);
     let config = Config {
         // Room for one message and its headers, whatever its size.
-        send_queue_octets: Config::default().send_queue_octets.max(longest.saturating_add(4096)),
+        send_queue_octets: Config::default()
+            .send_queue_octets
+            .max(longest.saturating_add(4096)),
         send_queue_octets_session: usize::MAX,
-        message_max: usize::try_from(arguments.answer_max).unwrap_or(usize::MAX).max(1),
+        message_max: usize::try_from(arguments.answer_max)
+            .unwrap_or(usize::MAX)
+            .max(1),
         joining_max: usize::MAX,
         ..Config::default()
     };
-    let connection = arguments.session.connect(peer, config).await?;
+    let connection = target.connect(config).await?;
 
     let mut start = StartOptions::new(&arguments.profile);
     if let Some(text) = &arguments.piggyback {
@@ -146,7 +162,9 @@ async fn send_all(arguments: &Arguments) -> Result<(), Failure> {
 
     let mut was_refused = false;
     for (index, message) in messages.into_iter().enumerate() {
-        was_refused |= !arguments.send(&channel, index, message).await?;
+        was_refused |= !arguments
+            .send(&channel, index, message, target.timeout)
+            .await?;
     }
     channel
         .close()
@@ -170,6 +188,14 @@ fn offer(profiles: &[String]) -> String {
 }
 
 impl Arguments {
+    fn reads_standard_input(&self) -> bool {
+        let is_file = self
+            .file
+            .as_deref()
+            .is_some_and(|path| path.as_os_str() == "-");
+        is_file || self.input.is_some()
+    }
+
     async fn messages(&self) -> Result<Vec<Bytes>, Failure> {
         let content = match &self.file {
             Some(path) if path.as_os_str() != "-" => tokio::fs::read(path)
@@ -209,7 +235,13 @@ impl Arguments {
     }
 
     /// Sends one message and prints its answers. False when one of them is an ERR.
-    async fn send(&self, channel: &Channel, index: usize, body: Bytes) -> Result<bool, Failure> {
+    async fn send(
+        &self,
+        channel: &Channel,
+        index: usize,
+        body: Bytes,
+        limit: Duration,
+    ) -> Result<bool, Failure> {
         let peer = &self.peer;
         let what = format!("message {index}");
         let total = body.len() as u64;
@@ -232,7 +264,7 @@ impl Arguments {
                         last_progress = Instant::now();
                     }
                     bar.show(queued as u64);
-                    if last_progress.elapsed() > self.session.timeout {
+                    if last_progress.elapsed() > limit {
                         bar.clear();
                         return Err(Failure::of_session(&what, peer, &Error::NoAnswer));
                     }
@@ -255,7 +287,12 @@ impl Arguments {
 
     fn print(&self, message: usize, answer: Answer, started: Instant) -> Result<(), Failure> {
         let took = started.elapsed();
-        let Answer { kind, ansno, content_type, payload } = answer;
+        let Answer {
+            kind,
+            ansno,
+            content_type,
+            payload,
+        } = answer;
         if self.json {
             let text = std::str::from_utf8(&payload).ok();
             let report = AnswerReport {

@@ -2,7 +2,6 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
 
 use beep_session::core::Role;
 use beep_session::{Accepted, Addresses, Listener, Session, SessionOptions, Tcp, connect};
@@ -39,7 +38,8 @@ pub(super) fn begin(
         host.clone(),
         port.clone(),
     );
-    connection.wanted_server_name = Some(server_name.unwrap_or_else(|| host.clone()));
+    let server_name = Some(server_name.unwrap_or_else(|| host.clone()));
+    connection.wanted_server_name = server_name.clone();
     let connection = Rc::new(connection);
     if !ctx.is_running() {
         connection.fail(
@@ -65,12 +65,7 @@ pub(super) fn begin(
     }
     let engine = state.engine()?;
     let config = ctx.served.lock().config.clone();
-    let (key, inbox, served, wake) = (
-        connection.key,
-        engine.inbox.clone(),
-        ctx.served.clone(),
-        engine.wake_policy(),
-    );
+    let (key, served, link) = (connection.key, ctx.served.clone(), engine.link());
     let attempt_inbox = engine.inbox.clone();
     let attempt = engine.runtime().spawn(async move {
         let result = connect(&host, number, config.greeting_timeout)
@@ -87,14 +82,16 @@ pub(super) fn begin(
                     greeting,
                     addresses,
                     admission: None,
+                    services: served.services.clone(),
+                    server_name,
                 };
                 Session::spawn(
                     Tcp::from(stream),
                     options,
-                    Bridge::new(key, inbox.clone(), served.clone(), wake),
+                    Bridge::new(key, served.clone(), link.clone()),
                 )
             });
-        inbox.push(Notice::Connected { key, result });
+        link.inbox.push(Notice::Connected { key, result });
     });
     *connection.attempt.borrow_mut() = Some(Attempt {
         task: attempt.abort_handle(),
@@ -159,22 +156,17 @@ pub(super) fn listen(
         }
     };
     let engine = state.engine()?;
-    let (inbox, served, wake, keys) = (
-        engine.inbox.clone(),
-        ctx.served.clone(),
-        engine.wake_policy(),
-        state.keys(),
-    );
+    let (served, link) = (ctx.served.clone(), engine.link());
     let (listener_key, limits) = (connection.key, ctx.served.lock().listener_limits);
     let accept = move |accepted: Accepted| {
-        let key = keys.fetch_add(1, Ordering::Relaxed) + 1;
+        let key = link.new_key();
         let addresses = Addresses {
             local: accepted.local,
             peer: accepted.peer,
         };
         let (config, greeting) = {
-            let served = served.lock();
-            (served.config.clone(), served.greeting())
+            let state = served.lock();
+            (state.config.clone(), state.greeting())
         };
         let options = SessionOptions {
             config,
@@ -182,10 +174,12 @@ pub(super) fn listen(
             greeting: Ok(greeting),
             addresses: Some(addresses),
             admission: Some(accepted.admission),
+            services: served.services.clone(),
+            server_name: None,
         };
-        let bridge = Bridge::new(key, inbox.clone(), served.clone(), wake.clone());
+        let bridge = Bridge::new(key, served.clone(), link.clone());
         let session = Session::spawn(Tcp::from(accepted.stream), options, bridge);
-        inbox.push(Notice::Accepted {
+        link.inbox.push(Notice::Accepted {
             listener: listener_key,
             key,
             session,

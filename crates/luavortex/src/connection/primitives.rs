@@ -35,6 +35,17 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
             .connection(key)
             .map(|connection| connection.wrap()))
     })?;
+    // The same, for a script to hold: the session is shut down when the last such object is collected.
+    export_value(
+        lua,
+        primitives,
+        "wrap_connection_as_owner",
+        |lua, key: u64| {
+            Ok(State::of(lua)
+                .connection(key)
+                .map(|connection| connection.wrap_as_owner()))
+        },
+    )?;
     // The connection's key, whether its end is still to come, and its context's key. For every function that takes
     // a connection and works on what the Lua side keeps for it.
     export(

@@ -5,6 +5,7 @@ local raw, sources = ...
 local lib = {
   ipairs = ipairs,
   tostring = tostring,
+  type = type,
   gsub = string.gsub,
   table_insert = table.insert,
   table_remove = table.remove,

@@ -22,6 +22,8 @@ local function new_session (key, ctx_key, data)
   return session
 end
 
+lib.new_session = new_session
+
 -- The object that handlers are given for a connection. Not the one that the script made: what a handler closes, the
 -- script can still ask for its name and number.
 local function object_of (key)
@@ -85,8 +87,14 @@ end
 -- The greetings are exchanged.
 dispatch[1] = function (key)
   local session = sessions[key]
-  if session and session.connecting then
+  if not session then
+    return
+  end
+  if session.connecting then
     complete (session.connecting)
+  end
+  if session.on_greeted then
+    session.on_greeted ()
   end
 end
 
@@ -129,6 +137,9 @@ function lib.session_ended (session, reason, code)
   session.channels = {}
   if session.connecting then
     complete (session.connecting)
+  end
+  if session.on_greeted then
+    session.on_greeted (reason)
   end
   if session.releasing then
     complete (session.releasing, true)
@@ -331,10 +342,9 @@ function connection.profiles (object)
   return profiles
 end
 
--- Whether a security layer is in place; this library negotiates none.
 function connection.is_tls (object)
-  session_of (object, "is_tls")
-  return false
+  local _, is_tls = checked (2, raw.is_tls (object, "is_tls"))
+  return is_tls
 end
 
 -- Inside a start handler also the name that this start asks for.

@@ -11,6 +11,9 @@ local vortex = {
   channelpool = lib.channelpool,
   frame = lib.frame,
   asyncqueue = lib.asyncqueue,
+  sasl = lib.sasl,
+  tls = lib.tls,
+  alive = lib.alive,
   create_listener = lib.create_listener,
   register_profile = lib.register_profile,
   wait_listeners = lib.wait_listeners,
@@ -57,7 +60,7 @@ end
 
 function vortex.spawn (handler, ...)
   lib.need_handler (handler, 2, "spawn", 1, "handler")
-  scheduler.run_later ("spawn", nil, nil, lib.bind (handler, ...))
+  scheduler.run_later ("spawn", nil, nil, handler, ...)
 end
 
 function vortex.sleep (us)

@@ -86,8 +86,16 @@ impl Measurement {
             what,
             seconds: rounded(seconds),
             connections: arguments.connections,
-            outstanding: if is_about_messages { bench.outstanding } else { 0 },
-            size: if is_about_messages { bench.payload.len() as u64 } else { 0 },
+            outstanding: if is_about_messages {
+                bench.outstanding
+            } else {
+                0
+            },
+            size: if is_about_messages {
+                bench.payload.len() as u64
+            } else {
+                0
+            },
             count: tally.count(),
             per_second: rounded(tally.count() as f64 / seconds),
             octets_out: tally.octets_out,
@@ -105,12 +113,21 @@ impl Measurement {
     pub(super) fn to_text(&self) -> String {
         let rate = |octets: u64| size((octets as f64 / self.seconds.max(1e-6)) as u64);
         let result = match self.what {
-            What::Throughput => format!("{}/s out, {}/s back", rate(self.octets_out), rate(self.octets_back)),
+            What::Throughput => format!(
+                "{}/s out, {}/s back",
+                rate(self.octets_out),
+                rate(self.octets_back)
+            ),
             What::RoundTrips | What::Connections => format!("{:.0}/s", self.per_second),
         };
         let mut facts = format!("{} in {:.1} s", self.count, self.seconds);
         if self.what != What::Connections {
-            let _ = write!(facts, ", of {}, {} at once", size(self.size), self.outstanding);
+            let _ = write!(
+                facts,
+                ", of {}, {} at once",
+                size(self.size),
+                self.outstanding
+            );
         }
         let connections = match self.connections {
             1 => "1 connection".to_owned(),

@@ -50,7 +50,8 @@ impl Program {
         input: Bytes,
         environment: [(&str, String); 4],
     ) -> Result<Vec<u8>, Vec<u8>> {
-        let failed = |what: &str, error: std::io::Error| format!("cannot {what}: {error}").into_bytes();
+        let failed =
+            |what: &str, error: std::io::Error| format!("cannot {what}: {error}").into_bytes();
         let mut child = Command::new("/bin/sh")
             .arg("-c")
             .arg(&self.command)

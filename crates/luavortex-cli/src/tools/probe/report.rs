@@ -1,17 +1,16 @@
 //! What a probe found: printed line by line as it comes, or as one JSON object at the end.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use beep_session::{Error, ErrorReply, Greeting};
+use beep_session::core::TLS_URI;
+use beep_session::{Error, ErrorReply, Greeting, sasl, tls};
 use serde::Serialize;
 
 use crate::tools::endpoint::Endpoint;
 use crate::tools::failure::Failure;
+use crate::tools::security::mechanisms;
 use crate::tools::terminal::{self, BAD, DOUBTFUL, FAINT, GOOD, STRONG, paint, visible};
-
-const SASL: &str = "http://iana.org/beep/SASL/";
-const TLS: &str = "http://iana.org/beep/TLS";
 
 /// What a probe found so far.
 #[derive(Debug, Serialize)]
@@ -24,6 +23,10 @@ pub(super) struct Report {
     greeting: Option<GreetingReport>,
     /// Names of the mechanisms that the greeting offers.
     sasl: Vec<String>,
+    /// Null: not offered, or not tried.
+    tls: Option<TlsReport>,
+    /// Who this side is authenticated as.
+    user: Option<String>,
     server_names: Vec<ServerNameTrial>,
     /// How the session ended: `agreed`, or why not.
     release: Option<String>,
@@ -45,7 +48,61 @@ struct Times {
     resolve: Option<f64>,
     connect: Option<f64>,
     greeting: Option<f64>,
+    /// The start of TLS, the handshake and the second greeting.
+    tls: Option<f64>,
+    /// TLS and SASL together, where both were asked for.
+    sasl: Option<f64>,
     release: Option<f64>,
+}
+
+/// What came of TLS.
+#[derive(Debug, Default, Serialize)]
+struct TlsReport {
+    /// Why there is none.
+    error: Option<String>,
+    version: Option<&'static str>,
+    cipher: Option<String>,
+    certificate: Option<CertificateReport>,
+    /// Whether the certificate was or would have been accepted for the host; null with `--insecure`.
+    is_trusted: Option<bool>,
+    /// Why not.
+    fault: Option<String>,
+    /// What the peer offers over TLS.
+    profiles: Vec<String>,
+    /// Names of the mechanisms among those.
+    sasl: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct CertificateReport {
+    subject: String,
+    issuer: String,
+    names: Vec<String>,
+    not_before: String,
+    not_after: String,
+    sha256: Option<String>,
+}
+
+impl CertificateReport {
+    fn of(info: &tls::Info) -> Option<Self> {
+        let certificate = info.peer_certificate()?;
+        Some(CertificateReport {
+            subject: certificate.subject,
+            issuer: certificate.issuer,
+            names: certificate.names,
+            not_before: date(certificate.not_before),
+            not_after: date(certificate.not_after),
+            sha256: info.peer_digest("sha256"),
+        })
+    }
+}
+
+/// A moment as RFC 3339 has it.
+fn date(time: SystemTime) -> String {
+    let time = time::OffsetDateTime::from(time);
+    // Years beyond 9999 have no such form.
+    time.format(&time::format_description::well_known::Rfc3339)
+        .unwrap_or_default()
 }
 
 /// Whether the peer acts under a name.
@@ -91,6 +148,8 @@ impl Report {
             address: None,
             greeting: None,
             sasl: Vec::new(),
+            tls: None,
+            user: None,
             server_names: Vec::new(),
             release: None,
             milliseconds: Times::default(),
@@ -140,8 +199,7 @@ impl Report {
             features: words(greeting.features),
             localize: words(greeting.localize),
         };
-        let mechanisms = greeting.profiles.iter().filter_map(|uri| uri.strip_prefix(SASL));
-        self.sasl = mechanisms.map(str::to_owned).collect();
+        self.sasl = mechanisms(&greeting.profiles);
 
         let count = match greeting.profiles.len() {
             0 => "no profiles".to_owned(),
@@ -161,9 +219,106 @@ impl Report {
                 self.print(what, &visible(&words.join(" ")), None)?;
             }
         }
-        let tls = greeting.profiles.iter().any(|uri| uri == TLS);
-        self.print("TLS", if tls { "offered" } else { "not offered" }, None)?;
         self.greeting = Some(greeting);
+        let tls = if self.offers_tls() {
+            "offered"
+        } else {
+            "not offered"
+        };
+        self.print("TLS", tls, None)
+    }
+
+    pub(super) fn offers_tls(&self) -> bool {
+        let mut profiles = self.greeting.iter().flat_map(|greeting| &greeting.profiles);
+        profiles.any(|uri| uri == TLS_URI)
+    }
+
+    /// TLS is in place. `verified`: what checking the certificate came to, where the handshake did not.
+    pub(super) fn secured(
+        &mut self,
+        took: Duration,
+        info: &tls::Info,
+        verified: Option<Result<(), tls::Error>>,
+        profiles: Vec<String>,
+    ) -> Result<(), Failure> {
+        self.milliseconds.tls = Some(milliseconds(took));
+        let text = format!("{} {}", info.version(), info.cipher());
+        self.print("TLS", &text, Some(took))?;
+        let certificate = CertificateReport::of(info);
+        if let Some(certificate) = &certificate {
+            let CertificateReport {
+                subject,
+                issuer,
+                names,
+                not_before,
+                not_after,
+                sha256,
+            } = certificate;
+            let validity = format!("{not_before} to {not_after}");
+            for (what, text) in [
+                ("certificate", subject.as_str()),
+                ("  for", &names.join(", ")),
+                ("  issuer", issuer),
+                ("  valid", &validity),
+                ("  SHA-256", sha256.as_deref().unwrap_or_default()),
+            ] {
+                self.print(what, &visible(text), None)?;
+            }
+        }
+        let fault = match &verified {
+            Some(Err(error)) => Some(error.to_string()),
+            _ => None,
+        };
+        match (&verified, &fault) {
+            (_, Some(fault)) => self.print(
+                "  trusted",
+                &paint(DOUBTFUL, format!("no: {}", visible(fault))).to_string(),
+                None,
+            )?,
+            (Some(Ok(())), None) => {
+                self.print("  trusted", &paint(GOOD, "yes").to_string(), None)?
+            }
+            (_, None) => {}
+        }
+        let sasl = mechanisms(&profiles);
+        if sasl != self.sasl {
+            self.print("  SASL", &visible(&sasl.join(" ")), None)?;
+        }
+        self.tls = Some(TlsReport {
+            error: None,
+            version: Some(info.version()),
+            cipher: Some(info.cipher()),
+            certificate,
+            is_trusted: verified.map(|verified| verified.is_ok()),
+            fault,
+            profiles,
+            sasl,
+        });
+        Ok(())
+    }
+
+    pub(super) fn tls_failed(&mut self, reason: &str) -> Result<(), Failure> {
+        self.print("TLS", &paint(BAD, visible(reason)).to_string(), None)?;
+        self.tls = Some(TlsReport {
+            error: Some(reason.to_owned()),
+            ..TlsReport::default()
+        });
+        Ok(())
+    }
+
+    pub(super) fn authenticated(
+        &mut self,
+        took: Duration,
+        identity: &sasl::Identity,
+    ) -> Result<(), Failure> {
+        self.milliseconds.sasl = Some(milliseconds(took));
+        let user = identity
+            .auth_id
+            .clone()
+            .unwrap_or_else(|| "nobody in particular".to_owned());
+        let text = format!("as {} by {}", visible(&user), identity.mechanism.name());
+        self.print("SASL", &paint(GOOD, text).to_string(), Some(took))?;
+        self.user = Some(user);
         Ok(())
     }
 
@@ -202,7 +357,11 @@ impl Report {
             Ok(()) => (GOOD, "agreed".to_owned()),
             Err(error) => (BAD, error.to_string()),
         };
-        self.print("release", &paint(style, visible(&text)).to_string(), Some(took))?;
+        self.print(
+            "release",
+            &paint(style, visible(&text)).to_string(),
+            Some(took),
+        )?;
         self.release = Some(text);
         Ok(())
     }
@@ -211,9 +370,14 @@ impl Report {
         if !self.prints {
             return Ok(());
         }
-        let time = took.map_or_else(String::new, |took| format!("{:.1} ms", took.as_secs_f64() * 1e3));
+        let time = took.map_or_else(String::new, |took| {
+            format!("{:.1} ms", took.as_secs_f64() * 1e3)
+        });
         let what = paint(STRONG, format!("{what:<11}"));
-        terminal::line(format!("{what}{} {text}", paint(FAINT, format!("{time:>11} "))))
+        terminal::line(format!(
+            "{what}{} {text}",
+            paint(FAINT, format!("{time:>11} "))
+        ))
     }
 }
 

@@ -16,7 +16,10 @@ const TLS_HANDSHAKE: &[u8] = &[0x16, 0x03];
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Content {
     /// A frame of a message, with as much of its payload as is kept.
-    Data { header: DataHeader, payload: Vec<u8> },
+    Data {
+        header: DataHeader,
+        payload: Vec<u8>,
+    },
     /// A SEQ frame.
     Seq(SeqHeader),
     /// The first octets that are no frame.
@@ -127,16 +130,16 @@ impl Stream {
             None => "ended within a frame header".to_owned(),
         });
         let content = Content::Ended { error };
-        (Found { begun_us: us, content }, fault)
+        (
+            Found {
+                begun_us: us,
+                content,
+            },
+            fault,
+        )
     }
 
-    fn take_piece(
-        &mut self,
-        us: u64,
-        octets: &[u8],
-        input: &mut &[u8],
-        found: &mut Vec<Found>,
-    ) {
+    fn take_piece(&mut self, us: u64, octets: &[u8], input: &mut &[u8], found: &mut Vec<Found>) {
         if self.decoder.is_between_frames() {
             self.frame_at = self.offset;
             self.begun_us = us;

@@ -85,8 +85,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let page = page(&trace);
     match &arguments.output {
         None => terminal::octets(page.as_bytes()),
-        Some(path) => fs::write(path, page)
-            .map_err(|error| Failure::file("write", path.display(), &error)),
+        Some(path) => {
+            fs::write(path, page).map_err(|error| Failure::file("write", path.display(), &error))
+        }
     }
 }
 

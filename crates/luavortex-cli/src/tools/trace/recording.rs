@@ -132,10 +132,15 @@ pub(super) fn read(
                 0 => "is it a file that `luavortex trace --save` wrote?",
                 _ => "what stands before it can be read without it",
             };
-            Failure::local(format!("{name}, line {}: no entry of a recording: {error}; {hint}", index + 1))
+            Failure::local(format!(
+                "{name}, line {}: no entry of a recording: {error}; {hint}",
+                index + 1
+            ))
         })?;
         match &entry {
-            Entry::Begin { format, version, .. } if index == 0 => {
+            Entry::Begin {
+                format, version, ..
+            } if index == 0 => {
                 if format != FORMAT || *version != VERSION {
                     return Err(Failure::local(format!(
                         "{name} is a recording of format {format} {version}; this luavortex reads {FORMAT} {VERSION}"
@@ -153,7 +158,9 @@ pub(super) fn read(
         each(entry)?;
     }
     if !has_begun {
-        return Err(Failure::local(format!("{name} is empty: nothing was recorded")));
+        return Err(Failure::local(format!(
+            "{name} is empty: nothing was recorded"
+        )));
     }
     Ok(())
 }

@@ -202,7 +202,10 @@ impl Relay {
                 return;
             }
             if let Err(error) = writer.write_all(octets).await {
-                break Some(format!("the {} takes no more: {error}", from.other().name()));
+                break Some(format!(
+                    "the {} takes no more: {error}",
+                    from.other().name()
+                ));
             }
         };
         self.end(session, from, error).await;

@@ -252,7 +252,9 @@ impl Channel {
         let begins = match *continued {
             Some(expected) if expected == (kind, msgno) => false,
             // Answers may take turns (RFC 3080 §2.2.1.1).
-            Some((MessageKind::Ans, number)) if kind == MessageKind::Ans && number == msgno => false,
+            Some((MessageKind::Ans, number)) if kind == MessageKind::Ans && number == msgno => {
+                false
+            }
             Some((other, number)) => {
                 frame.faults.push(format!(
                     "{kind} {msgno} between the frames of {other} {number} (RFC 3080 §2.2.1.2)"
@@ -265,7 +267,9 @@ impl Channel {
         if kind == MessageKind::Msg {
             let known = self.asked.of(frame.from).contains_key(&msgno);
             if begins && known {
-                frame.faults.push(format!("MSG {msgno} awaits its reply already"));
+                frame
+                    .faults
+                    .push(format!("MSG {msgno} awaits its reply already"));
             }
             if begins {
                 self.asked.of(frame.from).insert(msgno, frame.begun_us);
@@ -274,7 +278,9 @@ impl Channel {
         }
         if is_greeting {
             if msgno != 0 {
-                frame.faults.push(format!("greeting with message number {msgno}, 0 is due"));
+                frame
+                    .faults
+                    .push(format!("greeting with message number {msgno}, 0 is due"));
             }
             return;
         }

@@ -154,7 +154,12 @@ pub(super) fn event_line(entry: &Entry) -> Option<String> {
 
 /// A frame as lines of text. `whole`: with all of its payload.
 pub(super) fn lines(frame: &Frame, whole: bool) -> String {
-    let mut out = format!("{} #{} {} ", clock(frame.us), frame.session, direction(frame.from));
+    let mut out = format!(
+        "{} #{} {} ",
+        clock(frame.us),
+        frame.session,
+        direction(frame.from)
+    );
     match &frame.content {
         Content::Data { header, payload } => {
             let style = channel_style(header.channel.value());
@@ -166,7 +171,9 @@ pub(super) fn lines(frame: &Frame, whole: bool) -> String {
                     let _ = write!(out, "  {}", paint(style, visible(meaning)));
                 }
                 None if !whole => {
-                    let body = payload.get(mime::headers_len(payload)..).unwrap_or_default();
+                    let body = payload
+                        .get(mime::headers_len(payload)..)
+                        .unwrap_or_default();
                     let style = if frame.is_refusal { BAD } else { FAINT };
                     let _ = write!(out, "  {}", paint(style, quoted(body, SHOWN)));
                 }
@@ -204,7 +211,13 @@ pub(super) fn lines(frame: &Frame, whole: bool) -> String {
         }
     }
     for fault in &frame.faults {
-        let _ = writeln!(out, "{:>16}{} {}", "", paint(BAD, "!"), paint(BAD, visible(fault)));
+        let _ = writeln!(
+            out,
+            "{:>16}{} {}",
+            "",
+            paint(BAD, "!"),
+            paint(BAD, visible(fault))
+        );
     }
     out
 }

@@ -60,7 +60,9 @@ fn a_wrong_octet_is_found_where_it_is_however_it_is_cut() {
 #[test]
 fn nothing_is_lost_behind_a_wrong_octet() {
     let contents = read_in_pieces(b"MSG 1 0 . 0 5\r\nhelloENE\r\nrest", 1000);
-    assert!(matches!(&contents[1..], [Content::Unread { octets, count: 6 }] if octets == b"\r\nrest"));
+    assert!(
+        matches!(&contents[1..], [Content::Unread { octets, count: 6 }] if octets == b"\r\nrest")
+    );
     assert_eq!(fault(&contents).frame.unwrap().1, b"hello");
 }
 
@@ -75,7 +77,9 @@ fn tls_is_not_taken_for_a_broken_frame() {
 fn a_long_payload_is_kept_in_part() {
     let mut stream = Stream::new(3);
     let contents = contents(stream.take(0, FRAMES));
-    assert!(matches!(&contents[0], Content::Data { payload, header } if payload == b"hel" && header.size == 5));
+    assert!(
+        matches!(&contents[0], Content::Data { payload, header } if payload == b"hel" && header.size == 5)
+    );
 }
 
 #[test]

@@ -28,7 +28,10 @@ impl Recording {
         let mut recording = Recording::greeted();
         let start = "\r\n<start number='1'><profile uri='urn:a' /></start>";
         recording.pass(Side::Client, &frame("MSG 0 0 . 14", start));
-        recording.pass(Side::Listener, &frame("RPY 0 0 . 14", "\r\n<profile uri='urn:a' />"));
+        recording.pass(
+            Side::Listener,
+            &frame("RPY 0 0 . 14", "\r\n<profile uri='urn:a' />"),
+        );
         assert_eq!(recording.faults(), [""; 0]);
         recording
     }
@@ -53,7 +56,10 @@ impl Recording {
     #[track_caller]
     fn assert_fault(&self, wanted: &str) {
         let faults = self.faults();
-        assert!(faults.len() == 1 && faults[0].contains(wanted), "{faults:?}");
+        assert!(
+            faults.len() == 1 && faults[0].contains(wanted),
+            "{faults:?}"
+        );
     }
 
     fn last(&self) -> &Frame {
@@ -69,10 +75,19 @@ fn frame(header: &str, payload: &str) -> String {
 #[test]
 fn documents_are_read_to_the_user() {
     let recording = Recording::with_channel();
-    let meanings = recording.frames.iter().map(|frame| frame.meaning.as_deref());
+    let meanings = recording
+        .frames
+        .iter()
+        .map(|frame| frame.meaning.as_deref());
     assert_eq!(
         meanings.collect::<Vec<_>>(),
-        ["greeting", "greeting", "start channel 1: urn:a", "profile urn:a"].map(Some)
+        [
+            "greeting",
+            "greeting",
+            "start channel 1: urn:a",
+            "profile urn:a"
+        ]
+        .map(Some)
     );
 }
 
@@ -89,7 +104,13 @@ fn a_reply_tells_how_long_it_took() {
 fn windows_are_followed() {
     let mut recording = Recording::with_channel();
     recording.pass(Side::Client, &frame("MSG 1 0 . 0", &"x".repeat(96)));
-    let level = |sender, room| Some(Level { sender, channel: 1, room });
+    let level = |sender, room| {
+        Some(Level {
+            sender,
+            channel: 1,
+            room,
+        })
+    };
     assert_eq!(recording.last().level, level(Side::Client, 4000));
     recording.pass(Side::Listener, "SEQ 1 96 8192\r\n");
     assert_eq!(recording.last().level, level(Side::Client, 8192));
@@ -111,11 +132,17 @@ fn what_breaks_the_protocol_is_told() {
     recording.assert_fault("no MSG 7 awaits a reply");
 
     let mut recording = Recording::with_channel();
-    recording.pass(Side::Client, "MSG 1 0 . 0 0\r\nEND\r\nMSG 1 0 . 0 0\r\nEND\r\n");
+    recording.pass(
+        Side::Client,
+        "MSG 1 0 . 0 0\r\nEND\r\nMSG 1 0 . 0 0\r\nEND\r\n",
+    );
     recording.assert_fault("MSG 0 awaits its reply already");
 
     let mut recording = Recording::with_channel();
-    recording.pass(Side::Client, "MSG 1 0 * 0 0\r\nEND\r\nMSG 1 1 . 0 0\r\nEND\r\n");
+    recording.pass(
+        Side::Client,
+        "MSG 1 0 * 0 0\r\nEND\r\nMSG 1 1 . 0 0\r\nEND\r\n",
+    );
     recording.assert_fault("MSG 1 between the frames of MSG 0");
 
     let mut recording = Recording::greeted();
@@ -129,20 +156,37 @@ fn a_channel_that_is_opened_again_counts_anew() {
     recording.pass(Side::Client, "MSG 1 0 . 0 3\r\nabcEND\r\n");
     recording.pass(Side::Listener, "RPY 1 0 . 0 3\r\nabcEND\r\n");
     let next = |from: &str, recording: &Recording| {
-        let sizes = recording.frames.iter().filter_map(|frame| match &frame.content {
-            Content::Data { header, .. } if header.channel.value() == 0 && frame.from.name() == from => Some(header.size),
-            _ => None,
-        });
+        let sizes = recording
+            .frames
+            .iter()
+            .filter_map(|frame| match &frame.content {
+                Content::Data { header, .. }
+                    if header.channel.value() == 0 && frame.from.name() == from =>
+                {
+                    Some(header.size)
+                }
+                _ => None,
+            });
         sizes.sum::<u32>()
     };
     for (msgno, request, reply) in [
         (1, "\r\n<close number='1' code='200' />", "\r\n<ok />"),
-        (2, "\r\n<start number='1'><profile uri='urn:b' /></start>", "\r\n<profile uri='urn:b' />"),
+        (
+            2,
+            "\r\n<start number='1'><profile uri='urn:b' /></start>",
+            "\r\n<profile uri='urn:b' />",
+        ),
     ] {
         let at = next("client", &recording);
-        recording.pass(Side::Client, &frame(&format!("MSG 0 {msgno} . {at}"), request));
+        recording.pass(
+            Side::Client,
+            &frame(&format!("MSG 0 {msgno} . {at}"), request),
+        );
         let at = next("listener", &recording);
-        recording.pass(Side::Listener, &frame(&format!("RPY 0 {msgno} . {at}"), reply));
+        recording.pass(
+            Side::Listener,
+            &frame(&format!("RPY 0 {msgno} . {at}"), reply),
+        );
     }
     recording.pass(Side::Client, "MSG 1 0 . 0 0\r\nEND\r\n");
     assert_eq!(recording.faults(), [""; 0]);
@@ -154,7 +198,10 @@ fn refusals_are_marked() {
     let mut recording = Recording::greeted();
     let start = "\r\n<start number='1'><profile uri='urn:a' /></start>";
     recording.pass(Side::Client, &frame("MSG 0 0 . 14", start));
-    recording.pass(Side::Listener, &frame("ERR 0 0 . 14", "\r\n<error code='550'>no</error>"));
+    recording.pass(
+        Side::Listener,
+        &frame("ERR 0 0 . 14", "\r\n<error code='550'>no</error>"),
+    );
     assert!(recording.last().is_refusal);
     assert_eq!(recording.last().meaning.as_deref(), Some("error 550 no"));
 }
