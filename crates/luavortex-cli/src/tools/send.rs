@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use beep_session::{Channel, Config, Error, Message, MessageKind, Outgoing, StartOptions};
+use beep_session::{
+    Channel, Config, Error, Message, MessageKind, Outgoing, ReplyCode, StartOptions,
+};
 use bytes::Bytes;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -153,9 +155,15 @@ async fn send_all(arguments: &Arguments) -> Result<(), Failure> {
         Err(error) => {
             let what = format!("no channel of {}", arguments.profile);
             let mut failure = Failure::of_session(what, peer, &error);
-            if failure.status == Status::Refused {
-                failure.message += &offer(&connection.peer_profiles());
-            }
+            failure.message += &match error.code() {
+                Some(ReplyCode::AUTH_REQUIRED) => {
+                    "; --sasl MECH authenticates (`luavortex probe` shows the mechanisms)"
+                        .to_owned()
+                }
+                Some(ReplyCode::MECHANISM_NEEDS_ENCRYPTION) => "; --tls encrypts".to_owned(),
+                Some(_) => offer(&connection.peer_profiles()),
+                None => String::new(),
+            };
             return Err(failure);
         }
     };

@@ -5,6 +5,7 @@
   const KINDS = ["MSG", "RPY", "ERR", "ANS", "NUL", "SEQ", "malformed", "unread", "tls", "end"];
   const BATCH = 400; // rows made at once: a long trace must not freeze the browser
   const GAP_US = 1000000; // silence that is shown as such
+  const HUES = [265, 210, 145, 300, 35, 180, 95, 240];
   const $ = (id) => document.getElementById(id);
 
   // All text of peers goes through textContent: none of it becomes markup.
@@ -39,7 +40,8 @@
   function colour(channel) {
     if (channel == null) return "var(--faint)";
     if (channel === 0) return "hsl(215 14% var(--lightness))";
-    return `hsl(${Math.round((205 + (channel - 1) * 68.75) % 360)} 72% var(--lightness))`;
+    // Channels of one side are odd, those of the other even. No red: that is for what is wrong.
+    return `hsl(${HUES[((channel >> 1) + (channel % 2 ? 0 : 4)) % HUES.length]} 70% var(--lightness))`;
   }
   function octetsOf(row) {
     if (row.payload_base64 != null) return Uint8Array.from(atob(row.payload_base64), (c) => c.charCodeAt(0));
@@ -221,50 +223,56 @@
       if (!row.level || !state.channels.has(row.level.channel)) continue;
       const key = row.level.channel + " " + row.level.sender;
       if (!series.has(key)) series.set(key, []);
-      series.get(key).push([row.us, row.level.room]);
+      series.get(key).push([row, row.level.room]);
     }
     const box = $("chart");
     box.replaceChildren();
     $("windows").hidden = series.size === 0;
     if (series.size === 0) { scale = null; return; }
-    const times = of_session.map((row) => row.us);
-    const first = Math.min(...minmax(times)), last = Math.max(...minmax(times), first + 1);
+    // Over time, silence takes all the room; frame by frame, none.
+    const byFrame = $("axis").value === "frame";
+    const places = new Map(of_session.map((row, index) => [row, byFrame ? index : row.us]));
+    const ends = minmax([...places.values()]);
+    const first = Math.min(...ends), last = Math.max(...ends, first + 1);
     const rooms = [].concat(...[...series.values()].map((points) => minmax(points.map((point) => point[1]))));
     const most = Math.max(4096, ...rooms), least = Math.min(0, ...rooms);
-    const x = (us) => LEFT + (us - first) / (last - first) * (WIDTH - LEFT - RIGHT);
+    const across = (place) => LEFT + (place - first) / (last - first) * (WIDTH - LEFT - RIGHT);
+    const x = (row) => across(places.get(row));
     const y = (room) => TOP + (most - room) / (most - least) * (HEIGHT - TOP - BOTTOM);
     const root = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": "windows over time" });
     for (const part of [0, 0.25, 0.5, 0.75, 1]) {
       const room = least + (most - least) * part;
       root.append(svg("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(room), y2: y(room) }));
       root.append(svg("text", { x: LEFT - 6, y: y(room) + 4, "text-anchor": "end" }, size(Math.round(room)).replace(" octets", "")));
-      const us = first + (last - first) * part;
-      root.append(svg("text", { x: x(us), y: HEIGHT - 5, "text-anchor": part === 0 ? "start" : part === 1 ? "end" : "middle" }, (us / 1e6).toPrecision(4) + " s"));
+      const place = first + (last - first) * part;
+      const us = byFrame ? (of_session[Math.round(place)] || of_session[0]).us : place;
+      root.append(svg("text", { x: across(place), y: HEIGHT - 5, "text-anchor": part === 0 ? "start" : part === 1 ? "end" : "middle" }, (us / 1e6).toFixed(4) + " s"));
     }
     root.append(svg("line", { class: "grid zero", x1: LEFT, x2: WIDTH - RIGHT, y1: y(0), y2: y(0) }));
     for (const [key, points] of series) {
       const [channel, sender] = key.split(" ");
       let path = "", level = null;
-      for (const [us, room] of thinned(points, x)) {
-        path += level == null ? `M${x(us).toFixed(1)} ${y(room).toFixed(1)}` : `H${x(us).toFixed(1)}V${y(room).toFixed(1)}`;
+      for (const [row, room] of thinned(points, x)) {
+        path += level == null ? `M${x(row).toFixed(1)} ${y(room).toFixed(1)}` : `H${x(row).toFixed(1)}V${y(room).toFixed(1)}`;
         level = room;
       }
-      path += `H${x(last)}`;
+      path += `H${across(last)}`;
       const line = svg("path", { d: path, "stroke-dasharray": sender === "client" ? "none" : "5 4" });
       line.style.stroke = colour(Number(channel));
       line.append(svg("title", {}, `channel ${channel}: what the ${sender} may send`));
       root.append(line);
     }
     for (const row of of_session) if (row.faults) {
-      const at = x(row.us);
+      const at = x(row);
       root.append(svg("path", { class: "fault", d: `M${at - 5} ${HEIGHT - BOTTOM}h10l-5 -9z` }));
     }
-    scale = { x, root, session, invert: (at) => first + (at - LEFT) / (WIDTH - LEFT - RIGHT) * (last - first) };
+    scale = { x, root, session };
     root.addEventListener("click", (event) => {
       const area = root.getBoundingClientRect();
-      const us = scale.invert((event.clientX - area.left) / area.width * WIDTH);
-      const candidates = wanted.filter((row) => String(row.session) === session);
-      if (candidates.length) go(candidates.reduce((best, row) => Math.abs(row.us - us) < Math.abs(best.us - us) ? row : best));
+      const at = (event.clientX - area.left) / area.width * WIDTH;
+      const candidates = wanted.filter((row) => places.has(row));
+      const distance = (row) => Math.abs(x(row) - at);
+      if (candidates.length) go(candidates.reduce((best, row) => distance(row) < distance(best) ? row : best));
     });
     box.append(root);
   }
@@ -297,7 +305,7 @@
     if (!scale || String(row.session) !== scale.session) return;
     const old = scale.root.querySelector(".cursor");
     if (old) old.remove();
-    scale.root.append(svg("line", { class: "cursor", x1: scale.x(row.us), x2: scale.x(row.us), y1: TOP, y2: HEIGHT - BOTTOM }));
+    scale.root.append(svg("line", { class: "cursor", x1: scale.x(row), x2: scale.x(row), y1: TOP, y2: HEIGHT - BOTTOM }));
   }
   function go(row) {
     while (!elements.has(row) && made < wanted.length) more();
@@ -323,6 +331,7 @@
     ...trace.clients.map((client) => make("option", { value: client.session }, `session ${client.session}, ${client.client}`)));
   $("session").hidden = trace.clients.length < 2;
   $("session").addEventListener("change", (event) => { state.session = event.target.value; show(); });
+  $("axis").addEventListener("change", chart);
   $("errors").addEventListener("change", (event) => { state.errors = event.target.checked; show(); });
   let typing = 0;
   $("search").addEventListener("input", (event) => {
