@@ -110,7 +110,10 @@ fn in_runtime(tool: impl Future<Output = Result<(), Failure>>) -> Result<(), Fai
 /// The script runner and the tools as one command, for what documents them.
 fn whole_command() -> clap::Command {
     let tools = CommandLine::command();
-    let with_tools = arguments::command().version(vortex::VERSION);
+    // The script runner has a `-v` of its own.
+    let with_tools = arguments::command()
+        .version(vortex::VERSION)
+        .disable_version_flag(true);
     with_tools.subcommands(tools.get_subcommands().cloned())
 }
 

@@ -185,6 +185,7 @@ impl Arguments {
 
 /// Measures one thing. Tells whether Ctrl-C cut it short.
 async fn measure(arguments: &Arguments, target: &Target, what: What) -> (Measurement, bool) {
+    let interrupted = interrupt::requested();
     let bench = Arc::new(arguments.bench(target, what));
     let (stop, stopped) = watch::channel(false);
     let mut workers = JoinSet::new();
@@ -200,7 +201,7 @@ async fn measure(arguments: &Arguments, target: &Target, what: What) -> (Measure
     let started = Instant::now();
     let is_interrupted = tokio::select! {
         () = watch_progress(what, &bench, arguments.duration) => false,
-        () = interrupt::requested() => true,
+        () = interrupted => true,
     };
     let took = started.elapsed();
     // Nobody listens only when all workers have ended.

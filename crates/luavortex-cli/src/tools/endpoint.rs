@@ -102,7 +102,8 @@ impl Target {
     /// What the session is made with.
     pub(super) fn options(&self, config: Config) -> Result<ConnectOptions, Failure> {
         let config = Config {
-            greeting_timeout: self.timeout,
+            // The limit of the connection covers the greeting too, and is the one that is told.
+            greeting_timeout: self.timeout + Duration::from_secs(1),
             reply_timeout: self.timeout,
             tls_timeout: self.timeout,
             authentication_timeout: self.timeout,

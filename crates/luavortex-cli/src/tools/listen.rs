@@ -144,12 +144,12 @@ struct Service {
 }
 
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let stopped = interrupt::requested();
     let (sender, mut lines) = mpsc::channel(LINES);
     let sender = (!arguments.quiet).then_some(sender);
     let server = start(&arguments, sender).await?;
     terminal::line(format_args!("listening on {}", server.local_addr()))?;
 
-    let stopped = interrupt::requested();
     tokio::pin!(stopped);
     loop {
         tokio::select! {

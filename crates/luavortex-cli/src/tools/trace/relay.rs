@@ -28,6 +28,7 @@ const PAYLOAD_KEPT: usize = 1 << 20;
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
 pub(super) async fn run(arguments: RelayArguments) -> Result<(), Failure> {
+    let stopped = interrupt::requested();
     // clap insists on it.
     let target = arguments
         .target
@@ -61,7 +62,7 @@ pub(super) async fn run(arguments: RelayArguments) -> Result<(), Failure> {
     tokio::select! {
         () = relay.accept(&listener, arguments.count) => {}
         outcome = recorder.run(&mut entries) => return outcome,
-        () = interrupt::requested() => {}
+        () = stopped => {}
     }
     // What has passed is told to the end.
     entries.close();

@@ -51,10 +51,12 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut sessions = Sessions::new(usize::MAX);
     recording::read(&arguments.file, |entry| {
-        if !arguments.json && !arguments.errors && arguments.channel.is_none() {
-            if let Some(line) = event_line(&entry) {
-                terminal::line(line)?;
-            }
+        if !arguments.json
+            && !arguments.errors
+            && arguments.channel.is_none()
+            && let Some(line) = event_line(&entry)
+        {
+            terminal::line(line)?;
         }
         for frame in sessions.take(&entry) {
             if !arguments.wants(&frame) {

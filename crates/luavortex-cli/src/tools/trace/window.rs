@@ -99,9 +99,8 @@ mod tests {
     fn sequence_numbers_wrap() {
         let mut window = Window {
             next: u32::MAX - 9,
-            end: u32::MAX - 9 + 4096,
+            end: (u32::MAX - 9).wrapping_add(4096),
         };
-        window.end = window.next.wrapping_add(4096);
         assert!(window.sent(u32::MAX - 9, 20).is_empty());
         assert_eq!(window.room(), 4076);
         assert!(window.granted(10, 4096).is_empty());
