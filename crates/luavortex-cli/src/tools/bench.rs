@@ -53,6 +53,10 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     duration: Duration,
 
+    /// End each measurement as soon as this many are done or failed, whatever the time
+    #[arg(long, value_name = "COUNT", conflicts_with = "duration", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+
     /// Connections at once
     #[arg(long, short, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     connections: u32,
@@ -200,7 +204,7 @@ async fn measure(arguments: &Arguments, target: &Target, what: What) -> (Measure
     }
     let started = Instant::now();
     let is_interrupted = tokio::select! {
-        () = watch_progress(what, &bench, arguments.duration) => false,
+        () = watch_progress(what, &bench, arguments) => false,
         () = interrupted => true,
     };
     let took = started.elapsed();
@@ -214,23 +218,31 @@ async fn measure(arguments: &Arguments, target: &Target, what: What) -> (Measure
     (measurement, is_interrupted)
 }
 
-/// Shows on standard error, when it is a terminal, how far the measurement is.
-async fn watch_progress(what: What, bench: &Bench, duration: Duration) {
+/// Waits for the end of the measurement, and shows on standard error, when it is a terminal, how far it is.
+async fn watch_progress(what: What, bench: &Bench, arguments: &Arguments) {
     let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    let bar = ProgressBar::new(millis(duration));
+    let duration = arguments.duration;
+    let bar = ProgressBar::new(arguments.count.unwrap_or_else(|| millis(duration)));
     if let Ok(style) = ProgressStyle::with_template("{prefix:12} {bar:20} {msg}") {
         bar.set_style(style);
     }
     bar.set_prefix(measurement::name(what));
     let started = Instant::now();
     let mut before = (Duration::ZERO, bench.counters.read());
-    while started.elapsed() < duration {
-        let left = duration.saturating_sub(started.elapsed());
+    loop {
+        let (elapsed, counts) = (started.elapsed(), bench.counters.read());
+        bar.set_message(counts.since(&before.1, elapsed.saturating_sub(before.0)));
+        let left = match arguments.count {
+            None => duration.saturating_sub(elapsed),
+            Some(count) if counts.total() >= count => Duration::ZERO,
+            Some(_) => DISPLAY_PERIOD,
+        };
+        if left.is_zero() {
+            break;
+        }
+        bar.set_position(arguments.count.map_or(millis(elapsed), |_| counts.total()));
+        before = (elapsed, counts);
         tokio::time::sleep(left.min(DISPLAY_PERIOD)).await;
-        let now = (started.elapsed(), bench.counters.read());
-        bar.set_position(millis(now.0));
-        bar.set_message(now.1.since(&before.1, now.0.saturating_sub(before.0)));
-        before = now;
     }
     bar.finish_and_clear();
 }

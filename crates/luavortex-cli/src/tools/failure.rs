@@ -103,22 +103,29 @@ impl Failure {
     }
 
     fn no_greeting(peer: &impl Display, end: &End) -> Self {
-        match end {
-            End::Protocol(SessionEnd::Protocol(error)) => Failure::new(
-                Status::NotBeep,
-                format!("{peer} does not speak BEEP: {error}"),
-            ),
-            End::Protocol(SessionEnd::PeerHungUp { .. }) => Failure::new(
+        // Which of the two it looks like depends on whether our greeting was on the way.
+        let hung_up = match end {
+            End::Protocol(SessionEnd::PeerHungUp { .. }) => true,
+            End::Transport(error) => error.kind() == io::ErrorKind::ConnectionReset,
+            _ => false,
+        };
+        let (status, message) = match end {
+            _ if hung_up => (
                 Status::NotBeep,
                 format!(
                     "{peer} ended the connection without a BEEP greeting; is it a BEEP listener?"
                 ),
             ),
-            end => Failure::new(
+            End::Protocol(SessionEnd::Protocol(error)) => (
+                Status::NotBeep,
+                format!("{peer} does not speak BEEP: {error}"),
+            ),
+            end => (
                 Status::Unreachable,
                 format!("no session with {peer}: {end}"),
             ),
-        }
+        };
+        Failure::new(status, message)
     }
 
     /// Something that was asked of `peer` in a session failed; `what` begins the sentence.

@@ -150,25 +150,34 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let server = start(&arguments, sender).await?;
     terminal::line(format_args!("listening on {}", server.local_addr()))?;
 
-    tokio::pin!(stopped);
-    loop {
-        tokio::select! {
-            () = &mut stopped => break,
-            line = lines.recv(), if !lines.is_closed() => {
-                if let Some(line) = line {
-                    terminal::line(line)?;
-                }
-            }
-        }
+    tokio::select! {
+        failure = print(&mut lines) => return Err(failure),
+        () = stopped => {}
     }
-    // Nobody prints from here on, and nobody may wait for it.
-    lines.close();
-    while lines.try_recv().is_ok() {}
-    interrupt::unless_interrupted(async {
+    let released = interrupt::unless_interrupted(async {
         server.shutdown(SHUTDOWN_LIMIT).await;
         Ok(())
-    })
-    .await
+    });
+    tokio::select! {
+        failure = print(&mut lines) => return Err(failure),
+        outcome = released => outcome?,
+    }
+    lines.close();
+    while let Ok(line) = lines.try_recv() {
+        terminal::line(line)?;
+    }
+    Ok(())
+}
+
+/// Prints lines as they come, until one cannot be printed.
+async fn print(lines: &mut mpsc::Receiver<String>) -> Failure {
+    while let Some(line) = lines.recv().await {
+        if let Err(failure) = terminal::line(line) {
+            return failure;
+        }
+    }
+    // With --quiet there are none.
+    std::future::pending().await
 }
 
 async fn start(

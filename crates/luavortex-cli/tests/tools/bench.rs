@@ -9,8 +9,8 @@ fn a_bench_measures_round_trips_throughput_and_connections() {
             &listener.address,
             "--profile",
             ECHO,
-            "--duration",
-            "0.3",
+            "--count",
+            "20",
             "-c",
             "2",
             "--json",
@@ -53,21 +53,19 @@ fn churn_makes_connections_anew() {
         ECHO,
         "--measure",
         "round-trips",
-        "--duration",
-        "0.5",
+        "--count",
+        "20",
         "--churn",
         "3",
         "--json",
     ];
-    let report = json(&tool(&words).expect_code(0));
-    let count = report["measurements"][0]["count"].as_u64().unwrap();
-    let outcome = listener.stop().expect_code(0);
-    let connections = outcome.stdout.matches(" connected").count() as u64;
-    // One for the trial, and one that the end may have cut short.
+    tool(&words).expect_code(0);
+    let shown = listener.stop().expect_code(0).stdout;
     assert!(
-        connections >= count / 3 && connections <= count / 3 + 3,
-        "{connections} connections for {count} messages"
+        shown.contains(" MSG 2 ") && !shown.contains(" MSG 3 "),
+        "{shown}"
     );
+    assert!(shown.matches(" connected").count() > 2, "{shown}");
 }
 
 #[test]
@@ -80,8 +78,8 @@ fn a_summary_is_one_paragraph_for_each_measurement() {
         ECHO,
         "--measure",
         "connections",
-        "--duration",
-        "0.2",
+        "--count",
+        "3",
     ])
     .expect_code(0);
     let lines: Vec<&str> = outcome.stdout.lines().collect();
@@ -126,8 +124,8 @@ fn failures_in_the_course_of_a_bench_are_counted() {
         ECHO,
         "--measure",
         "round-trips",
-        "--duration",
-        "0.5",
+        "--count",
+        "20",
         "--json",
     ];
     let outcome = tool(&words).expect_code(3);

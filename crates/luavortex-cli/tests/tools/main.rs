@@ -22,6 +22,7 @@ mod trace;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread;
 
 use serde_json::Value;
@@ -88,13 +89,15 @@ fn json(outcome: &Outcome) -> Value {
     serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("{error}: {outcome:#?}"))
 }
 
-/// A peer made by hand: takes one connection after the other and does this with each. Gives its address.
-fn by_hand(serve: impl Fn(TcpStream) + Send + 'static) -> String {
+/// A peer made by hand: does this with each connection, on a thread of its own. Gives its address.
+fn by_hand(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap().to_string();
+    let serve = Arc::new(serve);
     thread::spawn(move || {
         for stream in listener.incoming() {
-            serve(stream.unwrap());
+            let (serve, stream) = (serve.clone(), stream.unwrap());
+            thread::spawn(move || serve(stream));
         }
     });
     address

@@ -45,10 +45,11 @@ fn a_probe_as_json_tells_why_it_failed() {
 
 #[test]
 fn a_passive_probe_starts_no_channel() {
-    let listener = Served::echo();
+    let mut listener = Served::echo();
     tool(&["probe", "--passive", &listener.address]).expect_code(0);
+    let released = |line: &str| line.ends_with(" released").then_some(());
+    listener.running.wait_for(released);
     let outcome = listener.stop().expect_code(0);
-    assert!(outcome.stdout.contains("released"), "{outcome:#?}");
     assert!(!outcome.stdout.contains("channel"), "{outcome:#?}");
 }
 
@@ -149,6 +150,6 @@ fn text_of_the_peer_cannot_play_tricks_on_the_terminal() {
     // U+202E turns the direction of the text that follows.
     let document = "<greeting><profile uri='urn:\u{202e}x' /></greeting>";
     let peer = says(first_frame("RPY", document));
-    let outcome = tool(&["probe", "--passive", "--timeout", "0.5", &peer]);
+    let outcome = tool(&["probe", "--passive", "--timeout", "2", &peer]);
     assert!(outcome.stdout.contains("urn:\\u{202e}x"), "{outcome:#?}");
 }

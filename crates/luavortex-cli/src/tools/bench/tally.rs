@@ -106,6 +106,11 @@ impl Counters {
 }
 
 impl Counts {
+    /// How many are over, one way or the other.
+    pub(super) fn total(&self) -> u64 {
+        self.done + self.failed
+    }
+
     /// What was done since `before`, which was `time` ago.
     pub(super) fn since(&self, before: &Counts, time: Duration) -> String {
         let seconds = time.as_secs_f64().max(1e-6);

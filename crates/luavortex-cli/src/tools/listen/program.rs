@@ -4,6 +4,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use bytes::Bytes;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio::sync::Semaphore;
@@ -59,9 +61,10 @@ impl Program {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
+            .process_group(0)
             .spawn()
             .map_err(|error| failed("start /bin/sh", error))?;
+        let mut group = Group(child.id());
         let stdin = child.stdin.take();
         let feed = async move {
             if let Some(mut stdin) = stdin {
@@ -71,6 +74,8 @@ impl Program {
         };
         let (output, ()) = tokio::join!(child.wait_with_output(), feed);
         let output = output.map_err(|error| failed("read what the command says", error))?;
+        // It has ended, and its number may be somebody else's soon.
+        group.0 = None;
         if output.status.success() {
             return Ok(output.stdout);
         }
@@ -79,5 +84,17 @@ impl Program {
             reason = format!("the command failed: {}", output.status).into_bytes();
         }
         Err(reason)
+    }
+}
+
+/// The shell and what it started, ended when nobody waits for them any more.
+struct Group(Option<u32>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0.and_then(|leader| i32::try_from(leader).ok()) {
+            // Fails when they have ended by themselves.
+            let _ = killpg(Pid::from_raw(leader), Signal::SIGKILL);
+        }
     }
 }
