@@ -16,6 +16,12 @@ local function watched ()
    return t.both_ends (function (ctx) t.equal (alive.init (ctx), true) end)
 end
 
+-- has a connection watched, and waits until that has begun
+local function watch (conn, ...)
+   t.equal (alive.enable_check (conn, ...), true)
+   t.wait_until (function () return #conn:find_by_uri (PROFILE) > 0 end, "the channel of ALIVE")
+end
+
 test ("vortex.alive is a part of the module, with its functions", function ()
    t.equal (vortex.alive, alive)
    t.equal (package.loaded["vortex.alive"], alive)
@@ -74,9 +80,9 @@ end)
 test ("24: who answers is alive, who is not heard any more is reported by its handler", function ()
    local conn, queue = watched (), vortex.asyncqueue.new ()
    conn:set_data ("queue", queue)
-   t.equal (alive.enable_check (conn, 20000, 10, function (dead)
+   watch (conn, 20000, 10, function (dead)
       dead:get_data ("queue"):push (dead.id)
-   end), true)
+   end)
    t.equal (t.pack (queue:timedpop (200000)).n, 0, "nothing while it answers")
    conn:block ()
    t.equal (conn:is_blocked (), true)
@@ -89,7 +95,7 @@ end)
 test ("without a handler the connection is shut down, and on_close is called", function ()
    local conn = watched ()
    conn:set_on_close (t.expect_calls (1, function (dead) t.equal (dead:is_ok (), false) end, "on_close"))
-   t.equal (alive.enable_check (conn, 10000, 2), true)
+   watch (conn, 10000, 2)
    conn:block ()
    t.wait_until (function () return not conn:is_ok () end, "the end of the connection")
    t.ok (conn.status ~= vortex.status_OK)
@@ -100,7 +106,7 @@ test ("a handler that only notes the failure is called once, and nothing is watc
    local conn = watched ()
    local seen = 0
    local handler = t.expect_calls (1, function () seen = seen + 1 end, "the failure handler")
-   t.equal (alive.enable_check (conn, 5000, 1, handler), true)
+   watch (conn, 5000, 1, handler)
    conn:block ()
    t.wait_until (function () return seen == 1 end)
    -- many periods later it is still the only time
@@ -162,8 +168,16 @@ test ("watching disturbs nothing: traffic goes on, and the session closes", func
 end)
 
 test ("both sides may watch each other", function ()
-   local conn, peer, _, client = watched ()
+   local _, _, listener, client, server = watched ()
    alive.init (client)
+   local seen = vortex.asyncqueue.new ()
+   vortex.register_profile (server, "urn:test:watcher", nil, nil, function (_, other)
+      seen:push (other)
+      return true
+   end)
+   local conn = t.connect (client, listener)
+   t.ok (conn:open_channel (0, "urn:test:watcher"))
+   local peer = t.pop (seen, "the other end")
    local failed = t.expect_calls (0, nil, "the failure handler")
    t.equal (alive.enable_check (conn, 5000, 1000, failed), true)
    t.equal (alive.enable_check (peer, 5000, 1000, failed), true)
@@ -209,9 +223,9 @@ describe {
    reported = "alive",
    -- its connection is not heard while it runs
    elsewhere = true,
-   prepare = function (e) alive.init (e.server) end,
+   setup = function (ctx) alive.init (ctx) end,
    cause = function (e, handler, data)
-      t.equal (alive.enable_check (e.conn, 10000, 2, handler, data), true)
+      watch (e.conn, 10000, 2, handler, data)
       e.conn:block ()
       return function ()
          t.equal (e.conn:is_ok (), true)

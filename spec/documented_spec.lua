@@ -57,7 +57,8 @@ test ("D14: check is a method, true for its own type and false for everything el
       channelpool = conn:channel_pool_new (t.ECHO, 1), asyncqueue = vortex.asyncqueue.new ()
    }
    local others = {
-      false, true, 0, 1.5, "", "vortex.connection", {}, print, io.stdout, coroutine.create (print), vortex, vortex.connection
+      false, true, 0, 1.5, "", "vortex.connection", {}, print, io.stdout, coroutine.create (function () end), vortex,
+      vortex.connection
    }
    for part in pairs (objects) do
       local check = vortex[part].check

@@ -38,7 +38,7 @@ local IGNORED = {
 -- both ends of a session with a channel of each that the other one answers on
 local function environment (kind)
    local e = {}
-   e.conn, e.peer, e.listener, e.client, e.server = t.both_ends ()
+   e.conn, e.peer, e.listener, e.client, e.server = t.both_ends (kind.setup)
    e.spare = t.ok (e.conn:open_channel (0, t.ECHO, t.echo))
    e.peer_spare = e.peer:find_by_uri (t.ECHO)[1]
    if kind.prepare then

@@ -102,15 +102,33 @@ end)
 
 for _, name in ipairs (CHALLENGES) do
    -- D20: return_password may be set, as documented, or not
+   local keys = name:find ("SCRAM", 1, true)
    auth (sasl[name], "secret", {
       { "accepted", returning ("secret") }, { "accepted", returning ("secret", true) }, { "refused", returning ("wrong") },
       { "refused", returning ("wrong", true) }, { "refused", returning ("") }, { "refused", returning (true) },
       { "refused", returning (true, true) }, { "refused", returning (false) }, { "refused", returning (nil) },
-      { "refused", function () end }, { "refused", returning ({}) }
+      { "refused", function () end }, { "refused", returning (keys and 12345 or {}) }
    }, function (props)
       return props.auth_id == "bob" and props.password == nil
    end)
 end
+
+test ("stored keys that are none are reported, and let nobody in", function ()
+   local errors, given = t.handler_errors (), nil
+   local conn = t.session (function (ctx)
+      sasl.accept_mech (ctx, "scram-sha-256", function () return given end)
+   end)
+   for index, keys in ipairs {
+      {}, { salt = "salt", iterations = 4096, stored_key = ("k"):rep (32) },
+      { salt = "salt", iterations = 0, stored_key = ("k"):rep (32), server_key = ("k"):rep (32) },
+      { salt = {}, iterations = 4096, stored_key = ("k"):rep (32), server_key = ("k"):rep (32) }
+   } do
+      given = keys
+      check_status (1, authenticate (conn, sasl.SCRAM_SHA_256))
+      t.wait_until (function () return errors[index] end, "the report")
+      t.ok (errors[index].message:find ("stored keys", 1, true), errors[index].message)
+   end
+end)
 
 test ("D20: return_password makes PLAIN compare the password that is returned", function ()
    local conn = t.session (function (ctx)

@@ -48,6 +48,7 @@ function sasl.init (ctx) end
 ---@param auth_notify_data? any Handed to `auth_notify`.
 ---@return integer? status 2 (`vortex.status_OK`): authenticated. 1 (`vortex.status_ERROR`): not. Nil with `auth_notify`.
 ---@return string? message What happened.
+---@return integer? code Of a failure: the peer's reply code, or a number of `vortex.status_*`.
 function sasl.start_auth (conn, profile, auth_id_or_token, password, authorization_id, realm, auth_notify,
                           auth_notify_data) end
 
@@ -77,8 +78,13 @@ function sasl.accept_mech (ctx, profile, auth_handler, data) end
 
 --- New. Hides mechanisms that send a password in clear (PLAIN) from sessions without TLS.
 ---@param ctx vortex.Ctx
----@param flag boolean True: hide. False, the default: offer them everywhere.
-function sasl.require_tls (ctx, flag) end
+---@param required? boolean True, the default: hide. False, as it is without this call: offer them everywhere.
+function sasl.require_tls (ctx, required) end
+
+--- New. Sets the realm that DIGEST-MD5 names to the peers of a ctx, and insists on.
+---@param ctx vortex.Ctx
+---@param realm? string Default none: the peer may name any, and the handler sees it.
+function sasl.set_realm (ctx, realm) end
 
 --- What an auth handler is asked about. Fields that a mechanism does not have are nil.
 ---@class vortex.AuthProps
@@ -89,6 +95,7 @@ function sasl.require_tls (ctx, flag) end
 ---@field anonymous_token string? The token, of ANONYMOUS only.
 ---@field realm string? The realm.
 ---@field server_name string? The name that the session serves.
+---@field channel_binding boolean? True when SCRAM was bound to the TLS session: nobody sits between the two sides.
 ---@field return_password boolean? Set it to true when a password is returned for PLAIN, to have it compared.
 
 --- What a listener needs to keep of a password for SCRAM (RFC 5802, section 3).

@@ -71,10 +71,10 @@ function tls.verify_cert (conn) end
 
 --- New. The digest of the certificate of the peer.
 ---@param conn vortex.Connection
----@param digest? "sha256"|"sha1" Default `"sha256"`.
+---@param algorithm? "sha256"|"sha1"|"sha384"|"sha512" Default `"sha256"`.
 ---@return string? digest Upper-case hexadecimal octets with colons. Nil without TLS or certificate.
 ---@return string? message Why there is none.
-function tls.peer_digest (conn, digest) end
+function tls.peer_digest (conn, algorithm) end
 
 --- New. Facts about an encrypted connection.
 ---@param conn vortex.Connection
@@ -83,13 +83,15 @@ function tls.info (conn) end
 
 --- Whom to trust.
 ---@class vortex.TlsTrust
----@field ca? "system"|string Certificates of those who are trusted to sign: a path, PEM text, or `"system"`.
----@field verify? boolean Whether the peer's certificate is verified. Default true.
+---@field ca? "system"|string Certificates of those who are trusted to sign: a path, PEM text, or `"system"`, the default.
+---@field verify? boolean Whether the peer's certificate is verified. Default true. With it a listener asks clients for theirs.
+---@field require_client? boolean On a listener: whether a client without a certificate is turned away. Default false.
 
 --- Facts about an encrypted connection.
 ---@class vortex.TlsInfo
 ---@field version string Such as `"TLSv1.3"`.
 ---@field cipher string The cipher suite.
+---@field server_name string? The name that the client asked for.
 ---@field peer_name string? The name in the peer's certificate; nil when it showed none.
 
 return tls

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use beep_core::{
     ChannelFailure, ChannelNumber, ErrorReply, Event, Message, ProfileContent, ProfileOffer,
-    StartRequest, TLS_URI, UsageError,
+    StartRequest, TLS_URI, UsageError, without_port,
 };
 
 use crate::sasl::Mechanism;
@@ -162,6 +162,16 @@ enum Profile {
     Sasl { mechanism: Mechanism, plus: bool },
 }
 
+/// A start of the peer that one of them is to answer.
+pub(crate) struct Start<'a> {
+    pub(crate) number: ChannelNumber,
+    /// Which of the offers it is.
+    pub(crate) index: usize,
+    pub(crate) content: Option<&'a ProfileContent>,
+    /// The name under which this side is to act: the one in force, or that of this start.
+    pub(crate) server_name: Option<String>,
+}
+
 /// A profile at work on one channel. Its methods are called by the task that drives the session, one at a time.
 pub(crate) trait Service: Send + Sync {
     /// A start of ours was accepted.
@@ -185,6 +195,11 @@ pub(crate) trait Service: Send + Sync {
     /// Whether the program is told of the channel.
     fn is_shown(&self) -> bool {
         true
+    }
+
+    /// A close of ours came to nothing.
+    fn close_failed(&self, session: &Session) {
+        let _ = session;
     }
 
     /// Whether this watches the peer, see [`Session::watch`].
@@ -308,13 +323,24 @@ pub(crate) fn intercept(session: &Session, event: Event) -> Option<Event> {
         }
         Event::Closed { number, by_peer } => {
             let service = session.remove_service(number);
-            if let Some(service) = &service {
+            if service.as_ref().is_none_or(|service| service.is_shown()) {
+                // The program was told of the channel, and may have closed it.
+                let application = &session.shared.application;
+                application.event(session, Event::Closed { number, by_peer });
+            }
+            if let Some(service) = service {
                 service.closed(session, by_peer);
             }
-            // The program that was told of the channel may have closed it.
+            None
+        }
+        Event::CloseFailed { number, why } => {
+            let service = session.service(number);
+            if let Some(service) = &service {
+                service.close_failed(session);
+            }
             service
                 .is_none_or(|service| service.is_shown())
-                .then_some(Event::Closed { number, by_peer })
+                .then_some(Event::CloseFailed { number, why })
         }
         event => Some(event),
     }
@@ -338,15 +364,19 @@ fn start_requested(
     {
         return None;
     }
+    let start = Start {
+        number,
+        index,
+        content: offer.content.as_ref(),
+        server_name: session
+            .server_name()
+            .or_else(|| server_name.map(|name| without_port(name).to_owned())),
+    };
     match profile {
         Profile::Alive => alive::start_requested(session, number, index),
-        Profile::Tls(decision) => {
-            let content = offer.content.as_ref();
-            tuning::start_requested(session, number, index, content, server_name, decision);
-        }
+        Profile::Tls(decision) => tuning::start_requested(session, start, decision),
         Profile::Sasl { mechanism, plus } => {
-            let content = offer.content.as_ref();
-            authentication::start_requested(session, number, index, content, mechanism, plus);
+            authentication::start_requested(session, &start, mechanism, plus);
         }
     }
     Some(())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use beep_session::core::{ErrorReply, ReplyCode};
-use beep_session::tls::{ClientOptions, Identity, Request, ServerOptions, Trust};
+use beep_session::tls::{ClientOptions, Error, Identity, Request, ServerOptions, Trust};
 use mlua::{Lua, Table, Value};
 
 use crate::bridge::Served;
@@ -45,6 +45,11 @@ impl Requests {
     fn take(&self, number: u64) -> Option<(Request, Arc<Served>)> {
         self.waiting.borrow_mut().remove(&number)
     }
+}
+
+/// The number that scripts know a failure by.
+pub(crate) fn failure_code(_error: &Error) -> i64 {
+    status::ERROR
 }
 
 /// Says once that nothing is verified, and how that is changed.
@@ -180,11 +185,13 @@ fn trust(lua: &Lua, table: &Value) -> Result<TlsSettings, Failure> {
             "require_client" => settings.require_client = flag(&value)?,
             _ => {
                 let known = "ca, verify and require_client";
+                let got = if name.is_empty() {
+                    convert::describe(&key)
+                } else {
+                    format!("'{name}'")
+                };
                 return Err(at
-                    .says(&format!(
-                        "unknown field {}; there are {known}",
-                        convert::describe_key(&key)
-                    ))
+                    .says(&format!("there is no field {got}; there are {known}"))
                     .into());
             }
         }
