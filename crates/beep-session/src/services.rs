@@ -192,14 +192,14 @@ pub(crate) trait Service: Send + Sync {
         let _ = (session, by_peer);
     }
 
-    /// Whether the program is told of the channel.
-    fn is_shown(&self) -> bool {
-        true
-    }
-
     /// A close of ours came to nothing.
     fn close_failed(&self, session: &Session) {
         let _ = session;
+    }
+
+    /// Whether the program is told of the channel.
+    fn is_shown(&self) -> bool {
+        true
     }
 
     /// Whether this watches the peer, see [`Session::watch`].
