@@ -11,13 +11,13 @@ use std::time::Instant;
 use beep_core::{
     ChannelFailure, ChannelNumber, DocumentLimits, ErrorReply, Message, MessageKind, Outgoing,
     PROCEED_XML, ProfileContent, ProfileOffer, READY_XML, ReadyAnswer, ReplyCode, StartRequest,
-    TLS_URI, parse_ready, parse_ready_answer, without_port,
+    TLS_URI, parse_ready, parse_ready_answer,
 };
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use crate::application::Successor;
-use crate::services::{Service, TlsDecision};
+use crate::services::{Service, Start, TlsDecision};
 use crate::session::Session;
 use crate::tls::{Acceptor, ClientOptions, Connector, Error, Info, ServerOptions, Stream};
 use crate::transport::Transport;
@@ -386,19 +386,12 @@ fn refuse_message(session: &Session, number: ChannelNumber, message: &Message) {
 }
 
 /// The peer starts a channel for TLS.
-pub(crate) fn start_requested(
-    session: &Session,
-    number: ChannelNumber,
-    index: usize,
-    content: Option<&ProfileContent>,
-    server_name: Option<&str>,
-    decision: TlsDecision,
-) {
+pub(crate) fn start_requested(session: &Session, start: Start<'_>, decision: TlsDecision) {
     let refuse = |error| {
         // It fails when the session is over.
-        let _ = session.refuse_start(number, error);
+        let _ = session.refuse_start(start.number, error);
     };
-    if let Err(error) = parse_ready(content, DocumentLimits::default()) {
+    if let Err(error) = parse_ready(start.content, DocumentLimits::default()) {
         return refuse(ErrorReply::new(error.reply_code(), error.to_string()));
     }
     // It is not when this side has asked for TLS, too, and waits for the answer.
@@ -411,16 +404,13 @@ pub(crate) fn start_requested(
     let Some(successor) = session.shared.application.successor() else {
         return refuse(unavailable());
     };
-    let server_name = server_name
-        .map(|name| without_port(name).to_owned())
-        .filter(|name| !name.is_empty());
     let request = Request {
-        server_name: server_name.clone().or_else(|| session.server_name()),
+        server_name: start.asked_name.clone().or(start.server_name),
         asked: Some(Asked {
             session: session.clone(),
-            number,
-            index,
-            server_name,
+            number: start.number,
+            index: start.index,
+            server_name: start.asked_name,
             successor,
         }),
     };
