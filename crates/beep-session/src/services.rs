@@ -168,7 +168,7 @@ pub(crate) struct Start<'a> {
     /// Which of the offers it is.
     pub(crate) index: usize,
     pub(crate) content: Option<&'a ProfileContent>,
-    /// The name under which this side is to act: the one in force, or that of this start.
+    /// The name that it asks for, without a port.
     pub(crate) server_name: Option<String>,
 }
 
@@ -368,9 +368,9 @@ fn start_requested(
         number,
         index,
         content: offer.content.as_ref(),
-        server_name: session
-            .server_name()
-            .or_else(|| server_name.map(|name| without_port(name).to_owned())),
+        server_name: server_name
+            .map(|name| without_port(name).to_owned())
+            .filter(|name| !name.is_empty()),
     };
     match profile {
         Profile::Alive => alive::start_requested(session, number, index),
