@@ -462,7 +462,7 @@ pub(crate) fn start_requested(
         }
         state.is_authenticating = true;
     }
-    let server_name = start.server_name.clone();
+    let server_name = session.server_name().or_else(|| start.server_name.clone());
     let host = server_name
         .clone()
         .or_else(|| Some(session.addresses()?.local.ip().to_string()))

@@ -168,10 +168,8 @@ pub(crate) struct Start<'a> {
     /// Which of the offers it is.
     pub(crate) index: usize,
     pub(crate) content: Option<&'a ProfileContent>,
-    /// The name under which this side is to act: the one in force, or that of this start.
+    /// The name that it asks for, without a port.
     pub(crate) server_name: Option<String>,
-    /// The name that this start asks for.
-    pub(crate) asked_name: Option<String>,
 }
 
 /// A profile at work on one channel. Its methods are called by the task that drives the session, one at a time.
@@ -366,15 +364,13 @@ fn start_requested(
     {
         return None;
     }
-    let asked_name = server_name
-        .map(|name| without_port(name).to_owned())
-        .filter(|name| !name.is_empty());
     let start = Start {
         number,
         index,
         content: offer.content.as_ref(),
-        server_name: session.server_name().or_else(|| asked_name.clone()),
-        asked_name,
+        server_name: server_name
+            .map(|name| without_port(name).to_owned())
+            .filter(|name| !name.is_empty()),
     };
     match profile {
         Profile::Alive => alive::start_requested(session, number, index),

@@ -46,8 +46,8 @@ impl Session {
     /// connection is lost, and this session ends with [`crate::End::Tls`]. What fails before, such as a refusal of the
     /// peer, leaves this session as it was.
     ///
-    /// Without a name in `options` the server has to be the one that the session's `serverName` says, or that was
-    /// connected to. A name given is also asked for in the start, and becomes the `serverName` of the session over TLS.
+    /// Without a name in `options` the server has to be the one that was connected to: by the name that starts of
+    /// services ask for ([`crate::SessionOptions::server_name`]), or else by its address. A name given is also asked for in the start, and becomes the `serverName` of the session over TLS.
     ///
     /// `done` may be called before this returns; later it runs on the task that drives the session. It must not block.
     pub fn start_tls(
@@ -60,6 +60,7 @@ impl Session {
         }
         let server_name = options.server_name.clone();
         let asked_name = server_name.clone();
+        // Not the name in force: a start of the peer may have fixed that, and it would choose whose certificate is good.
         options.server_name = options.server_name.or_else(|| self.host());
         let connector = match Connector::new(&options) {
             Ok(connector) => connector,
@@ -88,10 +89,11 @@ impl Session {
         self.shared.tls.clone()
     }
 
-    /// The name by which this side knows the peer.
+    /// The name by which this side knows the peer, whatever the peer says.
     fn host(&self) -> Option<String> {
-        self.server_name()
-            .or_else(|| self.shared.server_name.clone())
+        self.shared
+            .server_name
+            .clone()
             .or_else(|| Some(self.addresses()?.peer.ip().to_string()))
     }
 
@@ -405,12 +407,12 @@ pub(crate) fn start_requested(session: &Session, start: Start<'_>, decision: Tls
         return refuse(unavailable());
     };
     let request = Request {
-        server_name: start.asked_name.clone().or(start.server_name),
+        server_name: start.server_name.clone().or_else(|| session.server_name()),
         asked: Some(Asked {
             session: session.clone(),
             number: start.number,
             index: start.index,
-            server_name: start.asked_name,
+            server_name: start.server_name,
             successor,
         }),
     };
