@@ -149,6 +149,10 @@ local function describe (kind)
    end)
 
    test (name .. "each return value has its effect", function ()
+      if kind.complains then
+         -- of what a handler returned and cannot be used
+         t.handler_errors ()
+      end
       for index, case in ipairs (kind.returns or IGNORED) do
          local e = environment (kind)
          t.equal (play (kind, e, case[2]), case[1], "return value " .. index)

@@ -88,6 +88,7 @@ local function describe_asked (name, accept, answer, returns)
       answer = answer,
       outcome = "secured",
       returns = returns,
+      complains = true,
       after_error = "refused"
    }
 end

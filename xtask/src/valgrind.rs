@@ -22,6 +22,8 @@ struct Counts {
     definitely_lost: u64,
     in_use: u64,
     report: String,
+    /// How the script itself failed.
+    failure: Option<Failure>,
 }
 
 /// `cargo xtask valgrind`
@@ -52,7 +54,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     for rounds in ROUNDS {
         let counts = valgrind.run(&["xtask/valgrind/rounds.lua".to_owned(), rounds.to_string()])?;
         println!("valgrind {}: {rounds} rounds: {counts}", lua.directory);
-        problems.extend(counts.problem(&format!("{rounds} rounds")));
+        problems.extend(counts.problems(&format!("{rounds} rounds")));
         growing.push(counts);
     }
     if let [once, twice] = growing.as_slice() {
@@ -73,7 +75,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     script.extend(specs);
     let counts = valgrind.run(&script)?;
     println!("valgrind {}: the specs: {counts}", lua.directory);
-    problems.extend(counts.problem("the specs"));
+    problems.extend(counts.problems("the specs"));
     if problems.is_empty() {
         Ok(())
     } else {
@@ -98,6 +100,8 @@ impl Valgrind {
                 "--show-leak-kinds=definite",
                 "--errors-for-leak-kinds=definite",
                 "--num-callers=30",
+                // Otherwise the thread that is busy keeps all others from the one processor there is.
+                "--fair-sched=yes",
             ])
             .arg(format!("--log-file={}", report.display()))
             .arg(self.interpreter)
@@ -105,21 +109,29 @@ impl Valgrind {
             .current_dir(&self.root);
         spec::without_lua_variables(&mut command);
         command.env("LUA_CPATH", format!("{}/?.so", self.directory.display()));
-        child::each_line(&mut command, LIMIT, |line| {
+        let outcome = child::each_line(&mut command, LIMIT, |line| {
             if !line.starts_with("ok ") {
                 println!("{line}");
             }
-        })?;
+        });
         let text = fs::read_to_string(&report)
             .map_err(|error| format!("cannot read {}: {error}", report.display()))?;
-        read(text)
+        Ok(Counts {
+            failure: outcome.err(),
+            ..read(text)?
+        })
     }
 }
 
 impl Counts {
-    /// What valgrind complains about, with its report.
-    fn problem(&self, what: &str) -> Option<Failure> {
-        (self.errors > 0).then(|| format!("{what}: {} errors\n{}", self.errors, self.report))
+    /// What valgrind complains about, with its report, and how the script failed.
+    fn problems(&self, what: &str) -> Vec<Failure> {
+        let errors = (self.errors > 0).then(|| format!("{} errors\n{}", self.errors, self.report));
+        errors
+            .iter()
+            .chain(&self.failure)
+            .map(|problem| format!("{what}: {problem}"))
+            .collect()
     }
 }
 
@@ -154,6 +166,7 @@ fn read(report: String) -> Result<Counts, Failure> {
         definitely_lost: number_behind("definitely lost:").unwrap_or(0),
         in_use,
         report,
+        failure: None,
     })
 }
 
@@ -176,8 +189,8 @@ mod tests {
             (counts.errors, counts.definitely_lost, counts.in_use),
             (2, 1024, 5358)
         );
-        let problem = counts.problem("the specs").unwrap();
-        assert!(problem.starts_with("the specs: 2 errors\n") && problem.contains(LOST));
+        let problems = counts.problems("the specs");
+        assert_eq!(problems, [format!("the specs: 2 errors\n{LOST}")]);
     }
 
     #[test]

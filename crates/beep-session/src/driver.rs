@@ -302,11 +302,8 @@ impl Driver {
             if std::mem::take(&mut self.has_transmitted) {
                 self.session.shared.application.transmitted(&self.session);
             }
-            if let Some(handshake) = self.take_handshake() {
-                return self.begin_handshake(cx, handshake);
-            }
             let could_read = self.wants_read;
-            let (deadline, more_to_write) = {
+            let (deadline, more_to_write, handshake) = {
                 let mut state = self.session.shared.state();
                 if !state
                     .driver
@@ -320,6 +317,12 @@ impl Driver {
                 while let Some(event) = state.protocol.poll_event() {
                     events.push(event);
                 }
+                // The peers agreed to TLS, and what this side said of it is written.
+                let handshake = if self.output.is_empty() && state.protocol.is_tuning_agreed() {
+                    state.handshake.take()
+                } else {
+                    None
+                };
                 let protocol = &state.protocol;
                 self.wants_read =
                     state.reading && !protocol.is_input_held() && protocol.end().is_none();
@@ -327,14 +330,18 @@ impl Driver {
                 let more_to_write = self.output.is_empty()
                     && self.write_failure.is_none()
                     && protocol.wants_transmit();
-                (protocol.poll_timeout(), more_to_write)
+                (protocol.poll_timeout(), more_to_write, handshake)
             };
+            if let Some(handshake) = handshake {
+                self.events = events;
+                return self.begin_handshake(cx, *handshake);
+            }
             if !events.is_empty() || more_to_write {
                 continue;
             }
             let due = self.arm_timer(cx, deadline);
-            // Reading that was just allowed again has registered no interest yet.
-            // So have octets that were held back for a layer that was refused.
+            // Reading that was just allowed again has registered no interest yet, and what was held back for a layer that
+            // was refused is still to be taken.
             let may_read_again = self.wants_read && (!could_read || !self.held_input.is_empty());
             if !more_to_read && !due && !may_read_again {
                 return Poll::Pending;
@@ -344,18 +351,6 @@ impl Driver {
         self.events = events;
         cx.waker().wake_by_ref();
         Poll::Pending
-    }
-
-    /// What is to be done with the transport, once the peers agreed to TLS and what this side said of it is written.
-    fn take_handshake(&mut self) -> Option<Handshake> {
-        if !self.output.is_empty() {
-            return None;
-        }
-        let mut state = self.session.shared.state();
-        if !state.protocol.is_tuning_agreed() {
-            return None;
-        }
-        state.handshake.take().map(|handshake| *handshake)
     }
 
     /// Hands the transport over, and what was read behind the agreement: it belongs to the handshake.
@@ -397,7 +392,7 @@ impl Driver {
             }
         };
         self.session.shared.state().protocol.abort();
-        let mut events = Vec::new();
+        let mut events = std::mem::take(&mut self.events);
         while let Some(event) = self.session.shared.state().protocol.poll_event() {
             events.push(event);
         }

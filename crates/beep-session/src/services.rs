@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use beep_core::{
     ChannelFailure, ChannelNumber, ErrorReply, Event, Message, ProfileContent, ProfileOffer,
-    StartRequest, TLS_URI, UsageError,
+    StartRequest, TLS_URI, UsageError, without_port,
 };
 
 use crate::sasl::{self, Answer, Mechanism, Question};
@@ -216,6 +216,16 @@ enum Profile {
     Sasl { mechanism: Mechanism, plus: bool },
 }
 
+/// A start of the peer that one of them is to answer.
+pub(crate) struct Start<'a> {
+    pub(crate) number: ChannelNumber,
+    /// Which of the offers it is.
+    pub(crate) index: usize,
+    pub(crate) content: Option<&'a ProfileContent>,
+    /// The name that it asks for, without a port.
+    pub(crate) server_name: Option<String>,
+}
+
 /// A profile at work on one channel. Its methods are called by the task that drives the session, one at a time.
 pub(crate) trait Service: Send + Sync {
     /// A start of ours was accepted.
@@ -367,8 +377,8 @@ pub(crate) fn intercept(session: &Session, event: Event) -> Option<Event> {
         }
         Event::Closed { number, by_peer } => {
             let service = session.remove_service(number);
-            // The program that was told of the channel may have closed it.
             if service.as_ref().is_none_or(|service| service.is_shown()) {
+                // The program was told of the channel, and may have closed it.
                 let application = &session.shared.application;
                 application.event(session, Event::Closed { number, by_peer });
             }
@@ -378,10 +388,13 @@ pub(crate) fn intercept(session: &Session, event: Event) -> Option<Event> {
             None
         }
         Event::CloseFailed { number, why } => {
-            if let Some(service) = session.service(number) {
+            let service = session.service(number);
+            if let Some(service) = &service {
                 service.close_failed(session);
             }
-            Some(Event::CloseFailed { number, why })
+            service
+                .is_none_or(|service| service.is_shown())
+                .then_some(Event::CloseFailed { number, why })
         }
         event => Some(event),
     }
@@ -405,19 +418,18 @@ fn start_requested(
     {
         return None;
     }
+    let start = Start {
+        number,
+        index,
+        content: offer.content.as_ref(),
+        server_name: server_name
+            .map(|name| without_port(name).to_owned())
+            .filter(|name| !name.is_empty()),
+    };
     match profile {
         Profile::Alive => alive::start_requested(session, number, index),
-        Profile::Tls(decision) => {
-            let content = offer.content.as_ref();
-            tuning::start_requested(session, number, index, content, server_name, decision);
-        }
+        Profile::Tls(decision) => tuning::start_requested(session, start, decision),
         Profile::Sasl { mechanism, plus } => {
-            let start = authentication::Start {
-                number,
-                index,
-                content: offer.content.as_ref(),
-                server_name,
-            };
             authentication::start_requested(session, &start, mechanism, plus);
         }
     }

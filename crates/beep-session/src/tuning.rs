@@ -11,13 +11,13 @@ use std::time::Instant;
 use beep_core::{
     ChannelFailure, ChannelNumber, DocumentLimits, ErrorReply, Message, MessageKind, Outgoing,
     PROCEED_XML, ProfileContent, ProfileOffer, READY_XML, ReadyAnswer, ReplyCode, StartRequest,
-    TLS_URI, parse_ready, parse_ready_answer, without_port,
+    TLS_URI, parse_ready, parse_ready_answer,
 };
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use crate::application::Successor;
-use crate::services::{Service, TlsDecision};
+use crate::services::{Service, Start, TlsDecision};
 use crate::session::Session;
 use crate::tls::{Acceptor, ClientOptions, Connector, Error, Info, ServerOptions, Stream};
 use crate::transport::Transport;
@@ -46,8 +46,8 @@ impl Session {
     /// connection is lost, and this session ends with [`crate::End::Tls`]. What fails before, such as a refusal of the
     /// peer, leaves this session as it was.
     ///
-    /// Without a name in `options` the server has to be the one that the session's `serverName` says, or that was
-    /// connected to. A name given is also asked for in the start.
+    /// Without a name in `options` the server has to be the one that was connected to: by the name that starts of
+    /// services ask for ([`crate::SessionOptions::server_name`]), or else by its address. A name given is also asked for in the start, and becomes the `serverName` of the session over TLS.
     ///
     /// `done` may be called before this returns; later it runs on the task that drives the session. It must not block.
     pub fn start_tls(
@@ -59,6 +59,8 @@ impl Session {
             return done(Err(Error::AlreadyInPlace));
         }
         let server_name = options.server_name.clone();
+        let asked_name = server_name.clone();
+        // Not the name in force: a start of the peer may have fixed that, and it would choose whose certificate is good.
         options.server_name = options.server_name.or_else(|| self.host());
         let connector = match Connector::new(&options) {
             Ok(connector) => connector,
@@ -66,6 +68,7 @@ impl Session {
         };
         let starting = Arc::new(Starting {
             waiting: Mutex::new(Some((connector, Box::new(done)))),
+            server_name: asked_name,
         });
         let request = StartRequest {
             profiles: vec![ProfileOffer {
@@ -86,10 +89,11 @@ impl Session {
         self.shared.tls.clone()
     }
 
-    /// The name by which this side knows the peer.
+    /// The name by which this side knows the peer, whatever the peer says.
     fn host(&self) -> Option<String> {
-        self.server_name()
-            .or_else(|| self.shared.server_name.clone())
+        self.shared
+            .server_name
+            .clone()
             .or_else(|| Some(self.addresses()?.peer.ip().to_string()))
     }
 
@@ -137,6 +141,8 @@ impl Handshake {
 /// What follows a handshake.
 pub(crate) struct Outcome {
     successor: Successor,
+    /// The name that the start asked for, which is that of the session over TLS.
+    server_name: Option<String>,
     /// On the side that asked.
     done: Option<Done>,
 }
@@ -144,7 +150,8 @@ pub(crate) struct Outcome {
 impl Outcome {
     /// Makes the session over TLS, and tells of it. Nothing, if the old one has come to another end.
     pub(crate) fn succeed(self, old: &Session, info: Info) -> Option<Session> {
-        let tuned = old.shared.state().protocol.tune(Instant::now());
+        let name = self.server_name.as_deref();
+        let tuned = old.shared.state().protocol.tune(Instant::now(), name);
         let Some(protocol) = tuned else {
             self.fail(&Error::SessionEnded);
             return None;
@@ -171,6 +178,8 @@ impl Outcome {
 /// A start of TLS, until it is refused or the handshake begins.
 struct Starting {
     waiting: Mutex<Option<(Connector, Done)>>,
+    /// The name that the program gave.
+    server_name: Option<String>,
 }
 
 impl Starting {
@@ -236,6 +245,7 @@ impl Starting {
             side: Side::Client(connector),
             outcome: Outcome {
                 successor,
+                server_name: self.server_name.clone(),
                 done: Some(done),
             },
         });
@@ -258,6 +268,8 @@ struct Asked {
     session: Session,
     number: ChannelNumber,
     index: usize,
+    /// The name in the start.
+    server_name: Option<String>,
     successor: Successor,
 }
 
@@ -315,6 +327,7 @@ impl Asked {
             side: Side::Server(acceptor),
             outcome: Outcome {
                 successor: self.successor,
+                server_name: self.server_name,
                 done: None,
             },
         });
@@ -375,19 +388,12 @@ fn refuse_message(session: &Session, number: ChannelNumber, message: &Message) {
 }
 
 /// The peer starts a channel for TLS.
-pub(crate) fn start_requested(
-    session: &Session,
-    number: ChannelNumber,
-    index: usize,
-    content: Option<&ProfileContent>,
-    server_name: Option<&str>,
-    decision: TlsDecision,
-) {
+pub(crate) fn start_requested(session: &Session, start: Start<'_>, decision: TlsDecision) {
     let refuse = |error| {
         // It fails when the session is over.
-        let _ = session.refuse_start(number, error);
+        let _ = session.refuse_start(start.number, error);
     };
-    if let Err(error) = parse_ready(content, DocumentLimits::default()) {
+    if let Err(error) = parse_ready(start.content, DocumentLimits::default()) {
         return refuse(ErrorReply::new(error.reply_code(), error.to_string()));
     }
     // It is not when this side has asked for TLS, too, and waits for the answer.
@@ -401,13 +407,12 @@ pub(crate) fn start_requested(
         return refuse(unavailable());
     };
     let request = Request {
-        server_name: session
-            .server_name()
-            .or_else(|| server_name.map(|name| without_port(name).to_owned())),
+        server_name: start.server_name.clone().or_else(|| session.server_name()),
         asked: Some(Asked {
             session: session.clone(),
-            number,
-            index,
+            number: start.number,
+            index: start.index,
+            server_name: start.server_name,
             successor,
         }),
     };

@@ -10,7 +10,7 @@ use std::fs;
 use nix::sys::signal::Signal::{self, SIGINT, SIGTERM};
 use support::{Outcome, Running, luavortex, root, run};
 
-const COVERED: [&str; 8] = [
+const COVERED: [&str; 9] = [
     "answers.lua",
     "channel_pool.lua",
     "client.lua",
@@ -18,6 +18,7 @@ const COVERED: [&str; 8] = [
     "event_fd.lua",
     "listener.lua",
     "request_answer.lua",
+    "secure.lua",
     "timers.lua",
 ];
 
@@ -78,6 +79,11 @@ fn echo() {
 #[test]
 fn request_answer() {
     check_alone("request_answer.lua");
+}
+
+#[test]
+fn secure() {
+    check_alone("secure.lua");
 }
 
 #[test]

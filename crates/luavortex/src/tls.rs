@@ -48,8 +48,13 @@ impl Requests {
 }
 
 /// The number that scripts know a failure by.
-pub(crate) fn failure_code(_error: &Error) -> i64 {
-    status::ERROR
+pub(crate) fn failure_code(error: &Error) -> i64 {
+    match error {
+        Error::Refused(refusal) => refusal.code.value().into(),
+        Error::NoAnswer | Error::TimedOut { .. } => status::CONNECTION_TIMEOUT,
+        Error::HungUp | Error::Transport(_) | Error::SessionEnded => status::PEER_LEFT,
+        _ => status::ERROR,
+    }
 }
 
 /// Says once that nothing is verified, and how that is changed.
@@ -153,7 +158,7 @@ fn answer(lua: &Lua, (number, certificate, key): (u64, Value, Value)) -> Result<
 }
 
 /// What `set_trust` is given.
-fn trust(lua: &Lua, table: &Value) -> Result<TlsSettings, Failure> {
+fn trust(table: &Value) -> Result<TlsSettings, Failure> {
     let at = At("set_trust", 2, "trust");
     let Value::Table(table) = table else {
         return Err(at.wants("table", table).into());
@@ -176,10 +181,12 @@ fn trust(lua: &Lua, table: &Value) -> Result<TlsSettings, Failure> {
         };
         match name.as_str() {
             "ca" => {
-                ca =
-                    Some(convert::octets(lua, &value, at).map_err(|_| {
-                        at.says("ca has to be a path, a text in PEM, or \"system\"")
-                    })?);
+                let Value::String(text) = value else {
+                    return Err(at
+                        .says("ca has to be a path, a text in PEM, or \"system\"")
+                        .into());
+                };
+                ca = Some(text);
             }
             "verify" => settings.verify = flag(&value)?,
             "require_client" => settings.require_client = flag(&value)?,
@@ -265,9 +272,9 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
         lua,
         primitives,
         "tls_set_trust",
-        |lua, (ctx, table): (Value, Value)| {
+        |_, (ctx, table): (Value, Value)| {
             let ctx = ctx_of(&ctx, At("set_trust", 1, "ctx"))?;
-            let settings = trust(lua, &table)?;
+            let settings = trust(&table)?;
             let tls = &mut ctx.served.lock().tls;
             let identity = tls.identity.take();
             *tls = TlsSettings {

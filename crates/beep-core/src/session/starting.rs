@@ -64,7 +64,11 @@ impl Session {
                 .take_own_number()
                 .ok_or(UsageError::TooManyChannels(self.config.channels_max))?,
         };
-        let server_name = request.server_name.filter(|_| self.server_name.is_none());
+        // A session has one name. A tuning start may ask for another one: that of the session that follows.
+        let server_name = request.server_name.filter(|name| match &self.server_name {
+            None => true,
+            Some(current) => request.tuning && **current != **name,
+        });
         let uris = request
             .profiles
             .iter()
@@ -335,7 +339,7 @@ impl Session {
     }
 
     /// The first accepted start with a name fixes it for both ends, without a port (RFC 3080 §2.3.1.2).
-    fn fix_server_name(&mut self, name: &str) {
+    pub(super) fn fix_server_name(&mut self, name: &str) {
         if self.server_name.is_none() && !name.is_empty() {
             self.server_name = Some(without_port(name).into());
         }

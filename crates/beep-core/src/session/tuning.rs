@@ -68,16 +68,21 @@ impl Session {
 
     /// Ends this session because the new layer is in place, and gives the one that begins over it.
     ///
-    /// The new session has the role, the config and the server name of this one; numbers, windows and channels
-    /// start from the beginning, and [`greet`](Self::greet) has to be called on it. This one ends with
-    /// [`SessionEnd::Tuned`], and its channels with it. Gives nothing when it was over before.
-    pub fn tune(&mut self, now: Instant) -> Option<Session> {
+    /// The new session has the role and the config of this one, and its server name unless the tuning start asked for
+    /// another; numbers, windows and channels start from the beginning, and [`greet`](Self::greet) has to be called on
+    /// it. This one ends with [`SessionEnd::Tuned`], and its channels with it. Gives nothing when it was over before.
+    pub fn tune(&mut self, now: Instant, server_name: Option<&str>) -> Option<Session> {
         if self.end.is_some() {
             return None;
         }
         let mut session =
             Session::with_first_numbers(self.role, self.config.clone(), now, self.first_numbers);
-        session.server_name.clone_from(&self.server_name);
+        if let Some(name) = server_name {
+            session.fix_server_name(name);
+        }
+        if session.server_name.is_none() {
+            session.server_name.clone_from(&self.server_name);
+        }
         self.finish(SessionEnd::Tuned);
         Some(session)
     }

@@ -68,7 +68,7 @@ fn nothing_is_taken_or_sent_around_the_answer_and_everything_begins_anew() {
         assert!(!end.session.wants_transmit());
         end.take();
         assert!(end.session.is_tuning_agreed());
-        let tuned = end.session.tune(pair.now).unwrap();
+        let tuned = end.session.tune(pair.now, None).unwrap();
         let old = std::mem::replace(&mut end.session, tuned);
         assert_eq!(old.end(), Some(&SessionEnd::Tuned));
         assert!(!end.session.is_input_held());
@@ -102,7 +102,7 @@ fn what_the_old_session_still_waited_for_fails_before_it_ends() {
     pair.settle();
     pair.initiator.take();
     let old = &mut pair.initiator.session;
-    assert!(old.tune(pair.now).is_some());
+    assert!(old.tune(pair.now, None).is_some());
     let events = pair.initiator.take();
     assert!(
         matches!(
@@ -117,7 +117,7 @@ fn what_the_old_session_still_waited_for_fails_before_it_ends() {
     let old = &mut pair.initiator.session;
     assert_eq!(old.handle_input(pair.now, b"RPY 0 1 . 0 0\r\n"), 0);
     assert!(!old.wants_transmit() && old.poll_timeout().is_none());
-    assert!(old.tune(pair.now).is_none());
+    assert!(old.tune(pair.now, None).is_none());
 }
 
 #[test]
