@@ -213,7 +213,7 @@
   }
 
   // Windows over time
-  const WIDTH = 1100, HEIGHT = 190, LEFT = 64, RIGHT = 10, TOP = 8, BOTTOM = 20;
+  const HEIGHT = 190, LEFT = 64, RIGHT = 10, TOP = 8, BOTTOM = 20;
   let scale = null;
   function chart() {
     const session = state.session || String((rows[0] || {}).session || "");
@@ -229,6 +229,8 @@
     box.replaceChildren();
     $("windows").hidden = series.size === 0;
     if (series.size === 0) { scale = null; return; }
+    const WIDTH = Math.max(box.clientWidth, 300);
+    $("lines").textContent = (trace.clients.length > 1 ? `session ${session}; ` : "") + "client solid, listener dashed; click to go there";
     // Over time, silence takes all the room; frame by frame, none.
     const byFrame = $("axis").value === "frame";
     const places = new Map(of_session.map((row, index) => [row, byFrame ? index : row.us]));
@@ -332,6 +334,7 @@
   $("session").hidden = trace.clients.length < 2;
   $("session").addEventListener("change", (event) => { state.session = event.target.value; show(); });
   $("axis").addEventListener("change", chart);
+  window.addEventListener("resize", chart);
   $("errors").addEventListener("change", (event) => { state.errors = event.target.checked; show(); });
   let typing = 0;
   $("search").addEventListener("input", (event) => {
