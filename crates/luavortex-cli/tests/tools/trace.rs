@@ -248,44 +248,42 @@ fn a_page_needs_nothing_else() {
     );
 }
 
-#[test]
-fn a_browser_draws_the_page() {
-    let Some(browser) = ["chromium", "chromium-browser", "google-chrome"]
-        .into_iter()
-        .find(|name| Command::new(name).arg("--version").output().is_ok())
+/// The page after a browser ran it, and then this script in it; `None` where there is no browser.
+fn drawn(directory: &Directory, page: &str, script: &str) -> Option<String> {
+    let browsers = ["chromium", "chromium-browser", "google-chrome"];
+    let mut browsers = browsers.into_iter();
+    let Some(browser) = browsers.find(|name| Command::new(name).arg("--version").output().is_ok())
     else {
         println!("SKIPPED: chromium is not installed");
+        return None;
+    };
+    let page = page.replace("</body>", &format!("<script>{script}</script></body>"));
+    let page = directory.write("page.html", page);
+    let profile = directory.path().join("profile");
+    let mut command = Command::new(browser);
+    command.args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]);
+    // Time in the page runs as fast as there is nothing to do.
+    command.arg("--virtual-time-budget=5000");
+    command.arg(format!("--user-data-dir={}", profile.display()));
+    let outcome = run(command.arg(format!("file://{}", page.display())));
+    Some(outcome.expect_code(0).stdout)
+}
+
+fn page_of_a_session(directory: &Directory) -> String {
+    let file = directory.path().join("trace");
+    record(&file, &["--quiet"], send);
+    tool(&["trace", "html", file.to_str().unwrap()])
+        .expect_code(0)
+        .stdout
+}
+
+#[test]
+fn a_browser_draws_the_page() {
+    let directory = Directory::new("trace-browser");
+    let page = page_of_a_session(&directory);
+    let Some(drawn) = drawn(&directory, &page, "") else {
         return;
     };
-    let directory = Directory::new("trace-browser");
-    let (file, page) = (
-        directory.path().join("trace"),
-        directory.path().join("page.html"),
-    );
-    record(&file, &["--quiet"], send);
-    tool(&[
-        "trace",
-        "html",
-        file.to_str().unwrap(),
-        "-o",
-        page.to_str().unwrap(),
-    ])
-    .expect_code(0);
-    let mut command = Command::new(browser);
-    command.args([
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--virtual-time-budget=5000",
-        "--dump-dom",
-    ]);
-    command.arg(format!(
-        "--user-data-dir={}",
-        directory.path().join("profile").display()
-    ));
-    let drawn = run(command.arg(format!("file://{}", page.display())))
-        .expect_code(0)
-        .stdout;
     for part in [
         "class=\"row client msg\"",
         "class=\"row listener rpy\"",
@@ -296,4 +294,49 @@ fn a_browser_draws_the_page() {
     ] {
         assert!(drawn.contains(part), "no {part} in what was drawn");
     }
+}
+
+#[test]
+fn the_page_searches_and_filters_and_opens_frames() {
+    const SCRIPT: &str = r##"
+        const seen = [];
+        const rows = () => document.querySelectorAll("#ladder .row").length;
+        const search = document.getElementById("search");
+        const all = rows();
+        search.value = "HELLO";
+        search.dispatchEvent(new Event("input"));
+        setTimeout(() => {
+          seen.push("found " + rows());
+          const first = document.querySelector("#ladder .row");
+          first.open = true;
+          setTimeout(() => {
+            seen.push(first.querySelector("pre").textContent.trim());
+            first.querySelector("[data-view=hex]").click();
+            seen.push(first.querySelector("pre").textContent.slice(0, 19));
+            document.getElementById("clear").click();
+            seen.push("all " + (rows() === all));
+            document.querySelector("[aria-label='3']").click();
+            seen.push("channel 3 " + [...document.querySelectorAll("#ladder code")].some((code) => code.textContent.startsWith("MSG 3")));
+            document.getElementById("errors").click();
+            seen.push("errors " + rows() + " " + document.getElementById("none").hidden);
+            document.title = seen.join("|");
+          }, 100);
+        }, 500);
+    "##;
+    let directory = Directory::new("trace-page-use");
+    let page = page_of_a_session(&directory);
+    let Some(drawn) = drawn(&directory, &page, SCRIPT) else {
+        return;
+    };
+    let title = drawn
+        .split("<title>")
+        .nth(1)
+        .unwrap()
+        .split("</title>")
+        .next()
+        .unwrap();
+    assert_eq!(
+        title,
+        "found 2|hello &lt;/script&gt;|000000  0d 0a 68 65|all true|channel 3 false|errors 0 false"
+    );
 }

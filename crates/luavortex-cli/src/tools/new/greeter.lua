@@ -32,7 +32,7 @@ function greeter.serve (ctx)
 end
 
 --- Asks a listener for a greeting.
----@param conn vortex.Conn
+---@param conn vortex.Connection
 ---@param name string
 ---@return string|nil greeting
 ---@return string|nil reason why there is none

@@ -16,11 +16,11 @@ assert (listener:is_ok (), listener.error_msg)
 local failed = 0
 
 ---@param what string
----@param test fun(conn: vortex.Conn)
-local function test (what, test)
+---@param run fun(conn: vortex.Connection)
+local function test (what, run)
    local conn = vortex.connection.new (ctx, "127.0.0.1", listener.port)
    assert (conn:is_ok (), conn.error_msg)
-   local passed, reason = pcall (test, conn)
+   local passed, reason = pcall (run, conn)
    conn:close ()
    print ((passed and "passed: " or "FAILED: ") .. what)
    if not passed then
