@@ -22,7 +22,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use tokio::runtime;
 
 use crate::arguments;
-use failure::{Failure, Status};
+use failure::Failure;
 
 /// Behind the help of every tool that talks to a peer.
 const EXIT_STATUS: &str = "\
@@ -129,14 +129,14 @@ pub(crate) fn summary() -> String {
     lines.collect()
 }
 
-/// clap's words, behind the name that all messages of the command begin with.
+/// clap's words, without its `error:`: all messages of the command begin with its name.
 fn misuse(error: &clap::Error) -> Failure {
     let text = error.render().ansi().to_string();
-    let text = text.replacen("error:", "luavortex:", 1);
-    Failure {
-        status: Status::Misuse,
-        message: text,
-    }
+    let text = match text.split_once("error:") {
+        Some((_, text)) => text.trim_start_matches("\u{1b}[0m"),
+        None => &text,
+    };
+    Failure::misuse(text.trim())
 }
 
 #[cfg(test)]

@@ -166,9 +166,7 @@ impl Failure {
             // Ends the process as SIGPIPE does by default. Returns only when it failed.
             let _ = low_level::emulate_default_handler(SIGPIPE);
         }
-        if self.status == Status::Misuse && self.message.contains("luavortex:") {
-            terminal::error_text(&self.message);
-        } else if !self.message.is_empty() {
+        if !self.message.is_empty() {
             terminal::error(&self.message);
         }
         ExitCode::from(self.status as u8)

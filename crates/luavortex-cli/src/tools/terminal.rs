@@ -85,11 +85,6 @@ pub(super) fn error(message: &str) {
     remark(format_args!("{} {message}", paint(BAD, "luavortex:")));
 }
 
-/// Prints a whole text on standard error.
-pub(super) fn error_text(text: &str) {
-    let _ = anstream::stderr().lock().write_all(text.as_bytes());
-}
-
 /// Whether somebody watches standard output.
 pub(super) fn is_watched() -> bool {
     io::stdout().is_terminal()

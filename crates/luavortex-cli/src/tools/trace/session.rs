@@ -145,7 +145,8 @@ impl Session {
             begun_us,
             session: self.number,
             from,
-            content,
+            // Takes its place below, when it has been read: payloads are large.
+            content: Content::Ended { error: None },
             profile: None,
             meaning: None,
             faults: Vec::new(),
@@ -153,16 +154,17 @@ impl Session {
             after_us: None,
             level: None,
         };
-        match frame.content.clone() {
-            Content::Data { header, payload } => self.data(&mut frame, header, &payload),
-            Content::Seq(header) => self.seq(&mut frame, header),
+        match &content {
+            Content::Data { header, payload } => self.data(&mut frame, *header, payload),
+            Content::Seq(header) => self.seq(&mut frame, *header),
             Content::Malformed(malformed) => {
                 let text = format!("octet {}: {}", malformed.at, malformed.error);
                 frame.faults.push(text);
             }
-            Content::Ended { error } => frame.faults.extend(error),
+            Content::Ended { error } => frame.faults.extend(error.clone()),
             Content::Unread { .. } | Content::Encrypted { .. } => {}
         }
+        frame.content = content;
         frame
     }
 
