@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 mod child;
+mod corpus;
+mod fuzz;
 mod layers;
 mod lua;
 mod module;
@@ -16,6 +18,8 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask TASK
 
+  corpus    cut seeds for the fuzz targets out of recordings    [--from DIR] [--into DIR]
+  fuzz      run the fuzz targets             [--target NAME] [--seconds N]
   layers    check that dependencies between crates point one way
   module    build vortex.so for one Lua      [--lua LUA] [--out DIR] [--release]
   spec      run the Lua specs in stock Luas  [--lua LUA] [--require]
@@ -32,6 +36,8 @@ fn main() -> ExitCode {
     let task = arguments.next().unwrap_or_default();
     let arguments: Vec<String> = arguments.collect();
     let outcome = match task.as_str() {
+        "corpus" => corpus::run(&arguments),
+        "fuzz" => fuzz::run(&arguments),
         "layers" => no_more(&arguments).and_then(|()| layers::check()),
         "module" => module::run(&arguments),
         "spec" => spec::run(&arguments),
