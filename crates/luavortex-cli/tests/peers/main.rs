@@ -12,6 +12,7 @@ mod scripts;
 mod answers;
 mod client_side;
 mod computing;
+mod cutting;
 mod documents;
 mod endings;
 mod form;
