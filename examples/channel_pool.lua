@@ -37,12 +37,12 @@ local pool = assert (conn:channel_pool_new (ECHO, 2, function (conn, number, pro
 end))
 print ("the pool begins with " .. pool.channel_count .. " channels, " .. pool.channel_available .. " available")
 
-local first, second = pool:next_ready (), pool:next_ready ()
+local first, second = assert (pool:next_ready ()), assert (pool:next_ready ())
 print ("lent channel " .. first.number .. ", lent channel " .. second.number)
 
 -- false: do not open another one
 print ("none left without growing: " .. tostring ((pool:next_ready (false))))
-local third = pool:next_ready ()
+local third = assert (pool:next_ready ())
 print ("the pool grew to " .. pool.channel_count .. " channels")
 
 pool:release (first)

@@ -20,7 +20,7 @@ local function count_up (_, channel, frame)
    t.equal (channel:finalize_ans (frame.msgno), true)
 end
 
-test ("answers arrive as ANS with numbers from 0, then a NUL", function ()
+test ("D10: answers arrive as ANS with numbers from 0, then a NUL", function ()
    local frames = vortex.asyncqueue.new ()
    local channel = channel_to (count_up, function (_, _, frame) frames:push (frame) end)
    channel:send_msg ("3")

@@ -101,7 +101,7 @@ end)
 
 -- ------------------------------------------------------------ close handlers
 
-test ("a profile's close handler gets number, connection and data", function ()
+test ("D1: a profile's close handler gets number, connection and data", function ()
    local seen, key = vortex.asyncqueue.new (), {}
    local conn = session_with_close (function (...)
       seen:push (t.pack (...))
@@ -164,7 +164,7 @@ test ("a close handler may wait before it answers", function ()
    t.equal (t.pop (result), true)
 end)
 
-test ("the on_close handler of open_channel is asked when the peer closes", function ()
+test ("D2: the on_close handler of open_channel is asked when the peer closes", function ()
    local seen, key, willing = vortex.asyncqueue.new (), {}, false
    local conn, peer = t.both_ends ()
    local channel = conn:open_channel (0, t.ECHO, nil, nil, nil, nil, function (...)
@@ -216,7 +216,7 @@ test ("close waits for the replies that are owed", function ()
    t.wait_until (function () return replies:items () == 50 end, "the replies")
 end)
 
-test ("closing never waits longer than the limit for replies that do not come", function ()
+test ("H7: closing never waits longer than the limit for replies that do not come", function ()
    t.script_prints ("false string number\nfalse string number\ntrue", [[
       local vortex = require "vortex"
       local ctx = vortex.ctx.new ()
@@ -234,7 +234,7 @@ test ("closing never waits longer than the limit for replies that do not come", 
    ]], "VORTEX_SYNC_TIMEOUT=300000")
 end)
 
-test ("opening a channel never waits longer than the limit", function ()
+test ("B3: opening a channel never waits longer than the limit", function ()
    t.script_prints ("nil string number\nnumber string", [[
       local vortex = require "vortex"
       local ctx = vortex.ctx.new ()

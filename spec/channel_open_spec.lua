@@ -29,7 +29,7 @@ end)
 
 test ("automatic numbers are 3, 5, 7 and are not used again", function ()
    local conn = t.session ()
-   local first = vortex.connection.open_channel (conn, 0, t.ECHO)
+   local first = t.ok (vortex.connection.open_channel (conn, 0, t.ECHO))
    t.equal (first.number, 3)
    t.equal (conn:open_channel (0, t.ECHO).number, 5)
    t.equal (first:close (), true)
@@ -117,7 +117,7 @@ test ("a failed asynchronous opening hands over -1 and nil", function ()
    t.still_works (conn)
 end)
 
-test ("on_channel is called once on a dead connection too", function ()
+test ("B3: on_channel is called once on a dead connection too", function ()
    local conn, seen = t.session (), vortex.asyncqueue.new ()
    local failed = vortex.connection.new (t.new_ctx (), "127.0.0.1", "none")
    local closed = t.session ()
@@ -198,7 +198,7 @@ test ("a start without content hands over no content", function ()
    t.ok (got[4] == nil or got[4] == "", "the content")
 end)
 
-test ("content with encoding base64 arrives as it was given, and says so", function ()
+test ("D2: content with encoding base64 arrives as it was given, and says so", function ()
    for _, encoding in ipairs { 1, 3 } do
       local seen = vortex.asyncqueue.new ()
       local conn = session_with_start (function (_, _, _, content, got_encoding)
@@ -227,7 +227,7 @@ test ("content with XML characters arrives as it was given", function ()
    t.equal (t.pop (answers), content)
 end)
 
-test ("content given back by the start handler reaches the frame handler as RPY 0", function ()
+test ("D2: content given back by the start handler reaches the frame handler as RPY 0", function ()
    local conn = session_with_start (function () return true, "welcome" end)
    for _, asynchronous in ipairs { false, true } do
       local frames, channel = vortex.asyncqueue.new (), nil

@@ -38,7 +38,7 @@ test ("send_msg gives the message numbers 0, 1, 2 on every channel", function ()
    t.equal (vortex.channel.send_msg (t.echo_channel (conn), "module form"), 0)
 end)
 
-test ("the size may be left out, nil, -1, the whole length or a prefix", function ()
+test ("D11: the size may be left out, nil, -1, the whole length or a prefix", function ()
    local channel, replies = t.echo_channel ((t.session ()))
    local text = "nul \0 and \195\164\255 end"
    channel:send_msg (text)
@@ -54,7 +54,7 @@ test ("the size may be left out, nil, -1, the whole length or a prefix", functio
    end
 end)
 
-test ("a size beyond the content or below -1 raises and sends nothing", function ()
+test ("C14: a size beyond the content or below -1 raises and sends nothing", function ()
    local channel, replies = t.echo_channel ((t.session ()))
    for _, size in ipairs { 6, 1000000000, -2, -1000 } do
       t.raises ("send_msg", channel.send_msg, channel, "12345", size)
@@ -203,7 +203,7 @@ test ("a reply to nothing is refused and disturbs nothing", function ()
    t.still_works (channel.conn)
 end)
 
-test ("sending on a dead channel fails with the documented values", function ()
+test ("D11: sending on a dead channel fails with the documented values", function ()
    local channel, _, held, conn = holding_channel ()
    channel:send_msg ("question")
    local one = t.pop (held)
@@ -306,7 +306,7 @@ test ("without serialize frames are delivered in order to handlers that overlap"
    t.equal (after, "+1 +2 +3 -1 -2 -3")
 end)
 
-test ("with serialize the next frame waits until the last handler is done", function ()
+test ("D12: with serialize the next frame waits until the last handler is done", function ()
    local ordered = "+1 -1 +2 -2 +3 -3"
    local before, after = trace_of (1, function (channel) channel:set_serialize (true) end)
    t.equal (before, "+1")

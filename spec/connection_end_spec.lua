@@ -42,7 +42,7 @@ for _, case in ipairs (ENDS) do
    end)
 end
 
-test ("an on_close handler needs no data and gets nil then", function ()
+test ("D7: an on_close handler needs no data and gets nil then", function ()
    local conn = t.session ()
    conn:set_on_close (t.expect_calls (1, function (...)
       t.equal (select ("#", ...), 2)
@@ -58,7 +58,7 @@ test ("on_close data keeps its identity", function ()
    t.equal (t.pop (seen), key)
 end)
 
-test ("remove_on_close takes one handler away, once", function ()
+test ("D7 D8: remove_on_close takes one handler away, once", function ()
    local conn = t.session ()
    local handle = conn:set_on_close (t.expect_calls (0, nil, "the removed handler"))
    local other = conn:set_on_close (t.expect_calls (1, nil, "the handler that stays"))
@@ -246,7 +246,7 @@ test ("a channel that is referenced keeps its connection alive", function ()
    t.equal (channel.conn:close (), true)
 end)
 
-test ("skip_conn_close lets a session outlive its owner, and can be taken back", function ()
+test ("D8: skip_conn_close lets a session outlive its owner, and can be taken back", function ()
    local seen = vortex.asyncqueue.new ()
    local _, listener, ctx = t.session (function (server)
       vortex.register_profile (server, STUBBORN, nil, nil, function (_, peer)
@@ -281,6 +281,7 @@ test ("wrappers that handlers got may be dropped, the session stays", function (
 end)
 
 test ("a listener keeps listening when its wrapper is collected", function ()
+   ---@type any
    local port
    local server, client = t.new_ctx (), t.new_ctx ()
    vortex.register_profile (server, t.ECHO, t.echo)

@@ -40,7 +40,7 @@ end)
 
 test ("a port may be given as a number", function ()
    local _, listener, ctx = t.session ()
-   local conn = vortex.connection.new (ctx, "127.0.0.1", tonumber (listener.port))
+   local conn = vortex.connection.new (ctx, "127.0.0.1", assert (tonumber (listener.port)))
    t.equal (conn:is_ok (), true)
    t.equal (conn.port, listener.port)
 end)
@@ -151,7 +151,7 @@ test ("connections of one ctx have different ids", function ()
    t.ok (first.id ~= second.id and second.id ~= third.id and first.id ~= third.id)
 end)
 
-test ("two wrappers of one connection are equal, those of two connections are not", function ()
+test ("D8: two wrappers of one connection are equal, those of two connections are not", function ()
    local conn, listener, ctx = t.session ()
    local other = t.connect (ctx, listener)
    local channel = t.echo_channel (conn)
@@ -170,7 +170,7 @@ test ("server_name is nil at first and then the host of the first start", functi
    t.equal (conn.server_name, "127.0.0.1")
 end)
 
-test ("the server name given to new reaches the other side", function ()
+test ("D6: the server name given to new reaches the other side", function ()
    local names = vortex.asyncqueue.new ()
    local uri = "urn:example:luavortex:names"
    local _, listener, ctx = t.session (function (server)

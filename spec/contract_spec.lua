@@ -332,11 +332,11 @@ test ("what a handler that failed left to be closed is closed", function ()
    local closed = false
    t.handler_errors ()
    local load_text = rawget (_G, "loadstring") or load
-   local fail = load_text ([[
+   local fail = assert (load_text ([[
       local mark = ...
       local guard <close> = setmetatable ({}, { __close = mark })
       error ("on purpose")
-   ]])
+   ]]))
    vortex.spawn (fail, function () closed = true end)
    drain ()
    t.equal (closed, true)

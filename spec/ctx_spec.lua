@@ -69,7 +69,7 @@ test ("a ctx tells its type", function ()
    t.ok (tostring (vortex.ctx.new ()):find ("ctx", 1, true))
 end)
 
-test ("the log switches are booleans that can be read and written", function ()
+test ("D9: the log switches are booleans that can be read and written", function ()
    local ctx = t.new_ctx ()
    for _, name in ipairs { "log", "log2", "color_log" } do
       t.equal (ctx[name], false, name)

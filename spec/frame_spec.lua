@@ -91,6 +91,7 @@ test ("a frame cannot be changed and knows no other attribute", function ()
 end)
 
 test ("a frame stays readable when everything it came from is gone", function ()
+   ---@type any
    local kept
    local function use ()
       local question, reply, channel, conn = exchange ("kept")

@@ -68,7 +68,7 @@ test ("two handlers that wait for each other go on", function ()
    t.pop (done)
 end)
 
-test ("a handler runs in a coroutine of its own", function ()
+test ("B16: a handler runs in a coroutine of its own", function ()
    local seen = vortex.asyncqueue.new ()
    local main = coroutine.running ()
    for _ = 1, 2 do
@@ -148,7 +148,7 @@ test ("a handler set inside a handler is called", function ()
    t.equal (t.pop (seen), "one two")
 end)
 
-test ("a handler set after waiting inside a handler is called", function ()
+test ("H4: a handler set after waiting inside a handler is called", function ()
    local seen, never = vortex.asyncqueue.new (), vortex.asyncqueue.new ()
    in_handler (function (ctx)
       never:timedpop (1000)
@@ -183,6 +183,7 @@ test ("a start handler may talk to its own listener before it answers", function
 end)
 
 test ("objects that handlers were given may be kept and used later", function ()
+   ---@type any
    local kept
    local conn = t.session (function (ctx)
       vortex.register_profile (ctx, URI, function (...) kept = { ... } end)
@@ -210,7 +211,7 @@ end)
 
 -- ------------------------------------------------------------------- errors
 
-test ("an error in a handler is reported with message, traceback and name", function ()
+test ("B5: an error in a handler is reported with message, traceback and name", function ()
    local errors, conn = t.handler_errors (), t.session ()
    local function break_down ()
       error ("the frame was too heavy")

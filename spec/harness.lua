@@ -30,6 +30,7 @@ local t = {
 }
 
 local cases = {}
+---@type any
 local current
 
 -- ------------------------------------------------------------------ checks
@@ -132,6 +133,7 @@ function t.expect_calls (expected, handler, what)
 end
 
 -- the errors raised in handlers so far; a test that calls this expects some
+---@return { message: string, traceback: string, handler_name: string }[]
 function t.handler_errors ()
    current.allow_handler_errors = true
    return current.handler_errors

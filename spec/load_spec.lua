@@ -124,7 +124,7 @@ test ("a message of a hundred mebibytes arrives whole and leaves nothing behind"
    local text
    local channel, replies, taken = counting_channel (function () return text end)
    flat (function (round)
-      text = (("%015d\0"):format (round)):rep (size / 16)
+      text = (("%015d\0"):format (round)):rep (math.floor (size / 16))
       t.ok (channel:send_msg (text))
       t.equal (replies:timedpop (LONG), round .. " " .. size)
       t.equal (taken.count, round)
@@ -205,7 +205,7 @@ local function sessions_allowed (wanted)
    local limit = proc_number ("limits", "Max open files")
    if not limit and io.popen then
       local shell = io.popen ("ulimit -n")
-      limit = tonumber (shell:read ("*l"))
+      limit = tonumber ((shell:read ("*l")))
       shell:close ()
    end
    -- some are for everything else

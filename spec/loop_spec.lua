@@ -55,7 +55,7 @@ test ("yield returns at its limit when nothing happens", function ()
    vortex.yield (2000)
 end)
 
-test ("yield without a limit waits for the next handler", function ()
+test ("D18: yield without a limit waits for the next handler", function ()
    local ctx, count = t.new_ctx (), 0
    ctx:new_event (1000, function ()
       count = count + 1
@@ -91,7 +91,7 @@ test ("wait_events without a limit waits for an event", function ()
    t.wait_until (function () return ran end)
 end)
 
-test ("wait_events works in a program that never asked for the descriptor", function ()
+test ("D19: wait_events works in a program that never asked for the descriptor", function ()
    t.script_prints ("false true", [[
       local vortex = require "vortex"
       local idle = vortex.wait_events (1000)
@@ -102,7 +102,7 @@ test ("wait_events works in a program that never asked for the descriptor", func
    ]])
 end)
 
-test ("the documented loop ends with every handler run", function ()
+test ("D18: the documented loop ends with every handler run", function ()
    local conn = t.session ()
    local channel, replies = t.echo_channel (conn)
    for round = 1, 100 do
@@ -308,7 +308,7 @@ test ("wait_listeners ends with its ctx, and after it returns at once", function
    vortex.wait_listeners (vortex.ctx.new ())
 end)
 
-test ("a signal ends wait_listeners when it is asked to", function ()
+test ("listener: a signal ends wait_listeners when it is asked to", function ()
    local ok, text = t.run_script ([[
       local vortex = require "vortex"
       local ctx = vortex.ctx.new ()

@@ -215,6 +215,7 @@ test ("numeric texts are numbers and numbers are texts", function ()
    local replies = vortex.asyncqueue.new ()
    channel:set_frame_received (function (_, _, frame) replies:push (frame.payload) end)
    t.equal (t.pop (replies), "12")
+   ---@diagnostic disable-next-line: param-type-mismatch
    t.equal (replies:timedpop ("1000"), nil)
 end)
 
@@ -260,7 +261,7 @@ test ("empty profile names and unknown encodings raise", function ()
    t.still_works (conn)
 end)
 
-test ("a method called with a dot raises and says so", function ()
+test ("D21: a method called with a dot raises and says so", function ()
    local conn = t.session ()
    local message = t.raises ("open_channel", function () conn.open_channel (0, t.ECHO) end)
    t.ok (message:find ("misuse_spec.lua:", 1, true), message)
@@ -268,6 +269,7 @@ test ("a method called with a dot raises and says so", function ()
 end)
 
 test ("more arguments than needed harm nothing", function ()
+   ---@diagnostic disable: redundant-parameter
    local things = fixture ()
    for _, call in ipairs {
       function () return things.conn:is_ok (1, 2, 3) end,

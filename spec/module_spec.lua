@@ -34,7 +34,7 @@ test ("one part of the module can be required before everything else", function 
    t.equal ((require "vortex").connection, connection)
 end)
 
-test ("require returns the module table, again and again", function ()
+test ("D22: require returns the module table, again and again", function ()
    local vortex = require "vortex"
    t.is_type (vortex, "table")
    t.equal (package.loaded["vortex"], vortex)
@@ -163,7 +163,7 @@ test ("a script that raises with sessions open ends as any script that raises", 
    t.ok (text:find ("on purpose", 1, true), "the message")
 end)
 
-test ("the status constants are the documented numbers", function ()
+test ("D16: the status constants are the documented numbers", function ()
    local vortex = require "vortex"
    t.equal (vortex.status_OK, 2)
    t.equal (vortex.status_ERROR, 1)

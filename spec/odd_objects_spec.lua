@@ -95,7 +95,7 @@ local function forgeries (part)
    return all
 end
 
-test ("forged tables and userdata are no objects", function ()
+test ("C15: forged tables and userdata are no objects", function ()
    for part, object in pairs ((objects ())) do
       for _, forged in ipairs (forgeries (part)) do
          t.equal (vortex[part].check (forged), false, part)
@@ -117,8 +117,10 @@ test ("metatables of objects cannot be used to break them", function ()
       local metatable = getmetatable (object)
       if type (metatable) == "table" then
          for _, name in ipairs { "__gc", "__close", "__index", "__newindex", "__tostring", "__eq" } do
+            ---@type any
             local f = rawget (metatable, name)
             if type (f) == "function" then
+               ---@diagnostic disable-next-line: missing-fields
                for _, value in ipairs { 1, "x", {}, io.stdout, print } do
                   pcall (f, value, value, value)
                end
@@ -152,8 +154,9 @@ end)
 
 -- ------------------------------------------------------------- constructors
 
-test ("a constructor called with a colon or with arguments breaks nothing", function ()
+test ("C8: a constructor called with a colon or with arguments breaks nothing", function ()
    for _, part in ipairs { vortex.ctx, vortex.asyncqueue } do
+      ---@diagnostic disable: redundant-parameter
       for _, call in ipairs {
          function () return part:new () end,
          function () return part.new (17) end,
@@ -224,6 +227,7 @@ test ("every call on a listener raises a text or returns", function ()
    local before = listener.port
    for name, f in pairs (vortex.connection) do
       if type (f) == "function" and name ~= "new" and name ~= "close" and name ~= "shutdown" then
+         ---@diagnostic disable-next-line: param-type-mismatch
          local ok, message = pcall (f, listener, 1, "x")
          t.ok (ok or type (message) == "string", name)
       end

@@ -52,7 +52,7 @@ test ("next_ready lends a channel and release takes it back", function ()
    t.equal (conn:channel_pool_new (t.ECHO, 1):next_ready ().number, 5)
 end)
 
-test ("next_ready adds a channel when none is free, unless told otherwise", function ()
+test ("D4: next_ready adds a channel when none is free, unless told otherwise", function ()
    local conn = t.session ()
    local pool = conn:channel_pool_new (t.ECHO, 1)
    t.ok (pool:next_ready ())
@@ -110,7 +110,7 @@ test ("a channel that was closed is not lent again", function ()
    t.ok (fresh.is_ready and fresh.number ~= channel.number)
 end)
 
-test ("the create handler gets the real values and makes the channels", function ()
+test ("D4 D5: the create handler gets the real values and makes the channels", function ()
    local conn, calls = t.session (), {}
    local function received () end
    local function close () end
@@ -171,7 +171,7 @@ test ("a create handler that raises or gives no channel leaves a pool without it
    t.still_works (conn)
 end)
 
-test ("the frame and close handlers given to a pool serve its channels", function ()
+test ("D3: the frame and close handlers given to a pool serve its channels", function ()
    local frames, closes = vortex.asyncqueue.new (), vortex.asyncqueue.new ()
    local conn, peer = t.both_ends ()
    local pool = conn:channel_pool_new (t.ECHO, 1, nil, nil, function (_, _, frame, data)
@@ -190,7 +190,7 @@ test ("the frame and close handlers given to a pool serve its channels", functio
    t.equal (t.pop (closes), "closing " .. number)
 end)
 
-test ("with on_created the call returns nil and the handler gets the pool", function ()
+test ("D3: with on_created the call returns nil and the handler gets the pool", function ()
    local conn, seen, key = t.session (), vortex.asyncqueue.new (), {}
    t.equal (conn:channel_pool_new (t.ECHO, 2, nil, nil, nil, nil, nil, nil, t.expect_calls (1, function (...)
       seen:push (t.pack (...))

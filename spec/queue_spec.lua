@@ -91,7 +91,7 @@ test ("push returns nothing", function ()
    t.equal (t.pack (queue:push (1)).n, 0)
 end)
 
-test ("timedpop gives up after its limit", function ()
+test ("D13: timedpop gives up after its limit", function ()
    local queue = asyncqueue.new ()
    t.equal (queue:timedpop (2000), nil)
    t.equal (queue:timedout (2000), nil)

@@ -14,6 +14,8 @@ io.stdout:setvbuf ("line")
 local t = require "harness"
 local exit, print = os.exit, print
 
+---@diagnostic disable: param-type-mismatch, redundant-parameter -- of other Lua versions
+
 local function tune_collector ()
    t.options.gc = true
    if not pcall (collectgarbage, "setpause", 1) then

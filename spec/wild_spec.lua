@@ -183,6 +183,7 @@ wild ("10: pools are counted, lend and take back, and use a create handler", fun
       return vortex.connection.open_channel (handler_conn, number, profile)
    end, 17)
    t.equal (pool2.id, 2)
+   ---@diagnostic disable-next-line: param-type-mismatch
    channel = pool2:next_ready ()
    t.equal (channel.number, 5)
    t.equal (conn:pool ().id, 1)
@@ -315,6 +316,50 @@ wild ("25: handlers written as nil are no handlers", function ()
    channel:set_frame_received (queue_reply, queue)
    channel:send_msg ("x", 1)
    t.equal (queue:pop ().payload, "x")
+end)
+
+wild ("listener: it survives clients that vanish at any moment", function ()
+   for index = 1, 20 do
+      local client = vortex.ctx.new ()
+      client:init ()
+      local gone = vortex.connection.new (client, "localhost", port)
+      t.ok (gone:is_ok ())
+      if index % 3 ~= 0 then
+         channel = gone:open_channel (0, REGULAR, queue_reply, queue)
+         channel:send_msg (("x"):rep (100000), 100000)
+      end
+      if index % 2 == 0 then
+         gone:shutdown ()
+      end
+      gone, channel = nil, nil
+      real.collectgarbage ()
+      client:exit ()
+   end
+   channel = conn:open_channel (0, REGULAR, queue_reply, queue)
+   while queue:items () > 0 do
+      queue:pop ()
+   end
+   channel:send_msg ("still there", 11)
+   t.equal (queue:pop ().payload, "still there")
+end)
+
+wild ("prelude: what is left of a test is collected in any order, with work in flight", function ()
+   local order = { "ctx", "conn", "queue", "channel", "pool" }
+   for first = 1, #order do
+      ctx2 = vortex.ctx.new ()
+      ctx2:init ()
+      things = { ctx = ctx2, conn = vortex.connection.new (ctx2, "localhost", port), queue = vortex.asyncqueue.new () }
+      things.channel = things.conn:open_channel (0, REGULAR, queue_reply, things.queue)
+      things.pool = things.conn:channel_pool_new (REGULAR, 1)
+      things.channel:send_msg ("one", 3)
+      things.conn:open_channel (0, REGULAR, nil, nil, function () end)
+      ctx2 = nil
+      for step = 0, #order - 1 do
+         things[order[(first + step - 1) % #order + 1]] = nil
+         real.collectgarbage ("collect")
+      end
+      vortex.yield (1000)
+   end
 end)
 
 test ("a whole script of the old kind runs unchanged", function ()

@@ -28,25 +28,37 @@ pub(crate) fn check(command: &mut Command, limit: Duration) -> Result<(), Failur
 
 /// Runs a command like `check`, shows what it prints on standard output and gives it.
 pub(crate) fn output(command: &mut Command, limit: Duration) -> Result<String, Failure> {
+    let mut text = String::new();
+    each_line(command, limit, |line| {
+        println!("{line}");
+        text.push_str(line);
+        text.push('\n');
+    })?;
+    Ok(text)
+}
+
+/// Runs a command like `check` and hands over each line that it prints on standard output.
+pub(crate) fn each_line(
+    command: &mut Command,
+    limit: Duration,
+    mut line: impl FnMut(&str) + Send,
+) -> Result<(), Failure> {
     let mut child = start(command.stdout(Stdio::piped()))?;
     let stdout = child.stdout.take();
-    let reader = thread::spawn(move || {
-        let mut text = String::new();
-        for line in stdout
-            .into_iter()
-            .flat_map(|stdout| BufReader::new(stdout).lines())
-            .map_while(Result::ok)
-        {
-            println!("{line}");
-            text.push_str(&line);
-            text.push('\n');
-        }
-        text
+    let status = thread::scope(|scope| {
+        scope.spawn(move || {
+            let lines = stdout
+                .into_iter()
+                .flat_map(|stdout| BufReader::new(stdout).lines());
+            lines
+                .map_while(Result::ok)
+                .for_each(|text: String| line(&text));
+        });
+        wait(&mut child, limit)
     });
-    let status = wait(&mut child, limit).map_err(|problem| format!("{command:?} {problem}"))?;
-    let text = reader.join().unwrap_or_default();
+    let status = status.map_err(|problem| format!("{command:?} {problem}"))?;
     if status.success() {
-        Ok(text)
+        Ok(())
     } else {
         Err(format!("{command:?} ended with {status}"))
     }

@@ -4,9 +4,12 @@ use std::process::{Command, Stdio};
 
 use crate::Failure;
 
-/// One Lua: the name of its cargo feature, and how its interpreter may be called.
+/// One Lua: the name of its cargo feature, of its directory among those of other Luas, and how its interpreter may be
+/// called.
 pub(crate) struct Lua {
     pub(crate) feature: &'static str,
+    /// As in the trees of Debian and LuaRocks. LuaJIT has its own: its module uses what Lua 5.1 does not have.
+    pub(crate) directory: &'static str,
     commands: &'static [&'static str],
 }
 
@@ -14,26 +17,32 @@ pub(crate) struct Lua {
 pub(crate) const ALL: &[Lua] = &[
     Lua {
         feature: "luajit",
+        directory: "luajit",
         commands: &["luajit"],
     },
     Lua {
         feature: "lua51",
+        directory: "5.1",
         commands: &["lua5.1", "lua51"],
     },
     Lua {
         feature: "lua52",
+        directory: "5.2",
         commands: &["lua5.2", "lua52"],
     },
     Lua {
         feature: "lua53",
+        directory: "5.3",
         commands: &["lua5.3", "lua53"],
     },
     Lua {
         feature: "lua54",
+        directory: "5.4",
         commands: &["lua5.4", "lua54"],
     },
     Lua {
         feature: "lua55",
+        directory: "5.5",
         commands: &["lua5.5", "lua55"],
     },
 ];

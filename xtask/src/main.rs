@@ -10,6 +10,8 @@ mod lua;
 mod module;
 mod spec;
 mod tap;
+mod types;
+mod valgrind;
 mod workspace;
 
 use std::env;
@@ -22,10 +24,14 @@ usage: cargo xtask TASK
   fuzz      run the fuzz targets             [--target NAME] [--seconds N]
   layers    check that dependencies between crates point one way
   module    build vortex.so for one Lua      [--lua LUA] [--out DIR] [--release]
-  spec      run the Lua specs in stock Luas  [--lua LUA] [--require]
+  modules   build vortex.so for every Lua, as DIR/5.1/vortex.so and so on  [--out DIR] [--release]
+  spec      run the Lua specs in stock Luas  [--lua LUA] [--all] [--require] [--embedded]
   tap       have real sessions judged octet by octet
+  types     check examples and specs against the editor definitions
+  valgrind  run the Lua specs under valgrind, and look for memory that grows with work  [--lua LUA] [SPEC...]
 
-LUA is lua51, lua52, lua53, lua54, lua55 or luajit.
+LUA is lua51, lua52, lua53, lua54, lua55 or luajit. `spec --all` runs in every Lua, with the command `luavortex` where no
+stock interpreter is installed; --embedded runs in that command, built with the Lua, and loads no vortex.so.
 ";
 
 /// What went wrong, for people.
@@ -40,8 +46,11 @@ fn main() -> ExitCode {
         "fuzz" => fuzz::run(&arguments),
         "layers" => no_more(&arguments).and_then(|()| layers::check()),
         "module" => module::run(&arguments),
+        "modules" => module::run_all(&arguments),
         "spec" => spec::run(&arguments),
         "tap" => no_more(&arguments).and_then(|()| tap::run()),
+        "types" => no_more(&arguments).and_then(|()| types::check()),
+        "valgrind" => valgrind::run(&arguments),
         "" => Err(USAGE.to_owned()),
         other => Err(format!("there is no task `{other}`\n\n{USAGE}")),
     };

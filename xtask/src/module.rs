@@ -1,6 +1,6 @@
-//! Builds `vortex.so` for one Lua.
+//! Builds `vortex.so`, and the command, for one Lua or for all of them.
 
-use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
+use std::env::consts::{DLL_PREFIX, DLL_SUFFIX, EXE_SUFFIX};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -24,44 +24,86 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     let Some(lua) = lua else {
         return Err("no Lua is supported".to_owned());
     };
-    let file = build(lua, out.as_deref(), release)?;
-    println!("{}", file.display());
+    let out = out.map_or_else(|| directory(lua), Ok)?;
+    println!("{}", build(lua, &out, release)?.display());
     Ok(())
 }
 
-/// Builds it and gives its path: `vortex.so` in `out`, or below cargo's target directory.
-pub(crate) fn build(lua: &Lua, out: Option<&Path>, release: bool) -> Result<PathBuf, Failure> {
-    // A target directory for each Lua: in a common one they would throw out each other's objects.
-    let directory = Workspace::read()?.target()?.join("lua").join(lua.feature);
-    let target = directory.join("build");
+/// `cargo xtask modules`
+pub(crate) fn run_all(arguments: &[String]) -> Result<(), Failure> {
+    let (mut out, mut release) = (None, false);
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        match argument.as_str() {
+            "--out" => out = Some(PathBuf::from(value(argument, rest.next())?)),
+            "--release" => release = true,
+            other => return Err(unexpected(other)),
+        }
+    }
+    let out = out.map_or_else(tree, Ok)?;
+    for lua in lua::ALL {
+        println!(
+            "{}",
+            build(lua, &out.join(lua.directory), release)?.display()
+        );
+    }
+    Ok(())
+}
+
+/// Where what is built for this Lua goes if nobody says otherwise.
+pub(crate) fn directory(lua: &Lua) -> Result<PathBuf, Failure> {
+    Ok(tree()?.join(lua.directory))
+}
+
+/// Builds the module as `vortex.so` in `out` and gives its path.
+pub(crate) fn build(lua: &Lua, out: &Path, release: bool) -> Result<PathBuf, Failure> {
+    let built = format!("{DLL_PREFIX}vortex{DLL_SUFFIX}");
+    build_package(lua, &["luavortex", "--lib"], &built, release)
+        .and_then(|built| install(&built, out, "vortex.so"))
+}
+
+/// Builds the command with this Lua embedded, beside its module, and gives its path.
+pub(crate) fn build_command(lua: &Lua) -> Result<PathBuf, Failure> {
+    let name = format!("luavortex{EXE_SUFFIX}");
+    build_package(lua, &["luavortex-cli"], &name, false)
+        .and_then(|built| install(&built, &directory(lua)?, &name))
+}
+
+fn tree() -> Result<PathBuf, Failure> {
+    Ok(Workspace::read()?.target()?.join("lua"))
+}
+
+fn build_package(
+    lua: &Lua,
+    package: &[&str],
+    built: &str,
+    release: bool,
+) -> Result<PathBuf, Failure> {
+    // One target directory for all Luas, so that they share all that does not depend on Lua, and none with the
+    // workspace, whose default Lua would have to be built again after each of the others.
+    let target = tree()?.join("build");
     let target_text = target
         .to_str()
         .ok_or("the target directory has a name that is no UTF-8")?;
-    let mut arguments = vec![
-        "build",
-        "--package",
-        "luavortex",
-        "--lib",
-        "--no-default-features",
-        "--features",
-        lua.feature,
-        "--target-dir",
-        target_text,
-    ];
+    let mut arguments = vec!["build", "--package"];
+    arguments.extend(package);
+    arguments.extend(["--no-default-features", "--features", lua.feature]);
+    arguments.extend(["--target-dir", target_text]);
     if release {
         arguments.push("--release");
     }
     workspace::build(&arguments)?;
-
-    let built = target
+    Ok(target
         .join(if release { "release" } else { "debug" })
-        .join(format!("{DLL_PREFIX}vortex{DLL_SUFFIX}"));
-    let out = out.unwrap_or(&directory);
-    let file = out.join("vortex.so");
-    // Replaced as a whole: a program that has the old one loaded keeps it.
-    let temporary = out.join("vortex.so.new");
+        .join(built))
+}
+
+/// Replaces the file as a whole: a program that has the old one loaded keeps it.
+fn install(built: &Path, out: &Path, name: &str) -> Result<PathBuf, Failure> {
+    let file = out.join(name);
+    let temporary = out.join(format!("{name}.new"));
     fs::create_dir_all(out)
-        .and_then(|()| fs::copy(&built, &temporary))
+        .and_then(|()| fs::copy(built, &temporary))
         .and_then(|_| fs::rename(&temporary, &file))
         .map_err(|error| {
             format!(

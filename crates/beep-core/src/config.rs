@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::error::ConfigError;
 use crate::flow_control::INITIAL_WINDOW;
 use crate::management::DocumentLimits;
+use crate::tls_ready::TLS_URI;
 
 /// The settings of a session.
 ///
@@ -80,10 +81,13 @@ pub struct Config {
     /// Authentications of the peer that may fail before no further one is taken on the session. For whoever drives it,
     /// too. Default 16.
     pub authentication_failures_max: u32,
+    /// Time in which a handshake of TLS has to be complete once the peers agreed to it; else the session ends. For whoever
+    /// drives it. Default 30 s.
+    pub tls_timeout: Duration,
     /// Silence of the peer that ends the session; `None` waits for ever. Default `None`.
     pub idle_timeout: Option<Duration>,
     /// URIs of profiles that replace the transport, as TLS does: once the peer starts one, no further octet
-    /// is taken until the application has answered and tuned. Default none.
+    /// is taken until the application has answered and tuned. Default that of TLS.
     pub tuning_profiles: Vec<String>,
 }
 
@@ -114,8 +118,9 @@ impl Default for Config {
             release_linger: Duration::from_secs(10),
             authentication_timeout: Duration::from_secs(60),
             authentication_failures_max: 16,
+            tls_timeout: Duration::from_secs(30),
             idle_timeout: None,
-            tuning_profiles: Vec::new(),
+            tuning_profiles: vec![TLS_URI.to_owned()],
         }
     }
 }

@@ -333,6 +333,9 @@ pub enum SessionEnd {
     /// The application sent an error in place of its greeting.
     #[error("refused: {0}")]
     Refused(ErrorReply),
+    /// A security layer is in place, and another session goes on over it (RFC 3080 §3).
+    #[error("a new session took its place")]
+    Tuned,
 }
 
 impl Deadline {

@@ -92,6 +92,7 @@ pub mod sasl_blob;
 mod session;
 #[cfg(test)]
 mod tests;
+mod tls_ready;
 mod transmit;
 
 pub use config::{Config, Role};
@@ -108,4 +109,7 @@ pub use management::{
 pub use message::{Message, Outgoing};
 pub use numbers::{AnsNo, ChannelNumber, MsgNo, SeqNo};
 pub use reply_code::ReplyCode;
-pub use session::{ChannelInfo, Session};
+pub use session::{ChannelInfo, Session, without_port};
+pub use tls_ready::{
+    PROCEED_XML, READY_XML, ReadyAnswer, TLS_URI, parse_ready, parse_ready_answer,
+};

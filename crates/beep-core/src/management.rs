@@ -8,7 +8,11 @@ mod content;
 mod read;
 mod write;
 
+use std::borrow::Cow;
 use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 use crate::numbers::ChannelNumber;
 use crate::reply_code::ReplyCode;
@@ -16,7 +20,7 @@ use crate::reply_code::ReplyCode;
 pub use read::{
     DocumentError, parse_error, parse_greeting, parse_ok, parse_profile, parse_request,
 };
-pub(crate) use read::{error_reply, invalid, read_document, unexpected};
+pub(crate) use read::{error_reply, expect, invalid, read_document, unexpected};
 pub use write::{OK_XML, is_xml_text};
 
 /// What a peer says of itself when the session begins (RFC 3080 §2.3.1.1).
@@ -55,6 +59,25 @@ impl ProfileContent {
         Self {
             text: text.into(),
             encoding: Encoding::None,
+        }
+    }
+
+    /// The octets that the text stands for; line breaks within base64 are nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`DocumentError::NotBase64`]: the text is marked as base64 and is something else.
+    pub fn octets(&self) -> Result<Cow<'_, [u8]>, DocumentError> {
+        match self.encoding {
+            Encoding::None => Ok(Cow::Borrowed(self.text.as_bytes())),
+            Encoding::Base64 => {
+                let mut text = self.text.as_bytes().to_vec();
+                text.retain(|octet| !octet.is_ascii_whitespace());
+                STANDARD
+                    .decode(text)
+                    .map(Cow::Owned)
+                    .map_err(|_| DocumentError::NotBase64)
+            }
         }
     }
 }

@@ -4,7 +4,6 @@
 //! They ride in a start or the answer to it, or are messages on the channel. Written as the C engine does,
 //! octet for octet; read in every form XML allows, as the documents of channel 0 are.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use base64::Engine;
@@ -12,8 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use roxmltree::Node;
 
 use crate::management::{
-    DocumentError, DocumentLimits, Encoding, ErrorReply, ProfileContent, error_reply, invalid,
-    read_document, unexpected,
+    DocumentError, DocumentLimits, ErrorReply, ProfileContent, error_reply, invalid, read_document,
+    unexpected,
 };
 use crate::reply_code::ReplyCode;
 
@@ -145,7 +144,8 @@ impl Blob {
         content: &ProfileContent,
         limits: DocumentLimits,
     ) -> Result<Self, BlobError> {
-        Self::parse(&document_in(content)?, limits)
+        let document = content.octets().map_err(|_| BlobError::NotBase64)?;
+        Self::parse(&document, limits)
     }
 }
 
@@ -193,7 +193,8 @@ impl Reply {
         content: &ProfileContent,
         limits: DocumentLimits,
     ) -> Result<Self, BlobError> {
-        Self::parse(&document_in(content)?, limits)
+        let document = content.octets().map_err(|_| BlobError::NotBase64)?;
+        Self::parse(&document, limits)
     }
 }
 
@@ -252,29 +253,12 @@ fn encoded_blob(root: Node<'_, '_>) -> Result<EncodedBlob, DocumentError> {
     Ok(EncodedBlob { status, text })
 }
 
-/// The document in the content of a profile, which may be base64 as a whole (RFC 3080 §2.3.1.2).
-fn document_in(content: &ProfileContent) -> Result<Cow<'_, [u8]>, BlobError> {
-    match content.encoding {
-        Encoding::None => Ok(Cow::Borrowed(content.text.as_bytes())),
-        Encoding::Base64 => {
-            let text: Vec<u8> = content
-                .text
-                .bytes()
-                .filter(|octet| !octet.is_ascii_whitespace())
-                .collect();
-            STANDARD
-                .decode(text)
-                .map(Cow::Owned)
-                .map_err(|_| BlobError::NotBase64)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::management::Encoding;
 
     fn limits() -> DocumentLimits {
         DocumentLimits::default()

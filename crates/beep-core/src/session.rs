@@ -33,6 +33,7 @@ use release::{OwnRelease, PeerRelease};
 use tuning::Tuning;
 
 pub use crate::channel::ChannelInfo;
+pub use starting::without_port;
 
 /// Numbers of closed channels that a late SEQ may still name.
 const RECENTLY_CLOSED_MOST: usize = 64;

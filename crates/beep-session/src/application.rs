@@ -7,7 +7,7 @@ use std::task::Waker;
 
 use beep_core::{ChannelNumber, Event, Greeting, SessionEnd};
 
-use crate::{Session, sasl};
+use crate::{Session, sasl, tls};
 
 /// The program's side of a session: events are delivered to it, in the order of the wire.
 ///
@@ -31,6 +31,11 @@ pub trait Application: Send + Sync + 'static {
     /// The peer wants to be authenticated, by a mechanism that [`crate::Services`] offers; the answer may come later.
     /// The default denies.
     fn authenticate(&self, session: &Session, request: sasl::Request) {
+        let _ = (session, request);
+    }
+
+    /// The peer wants TLS, which [`crate::Services::accept_tls`] offers; the answer may come later. The default refuses.
+    fn tls_requested(&self, session: &Session, request: tls::Request) {
         let _ = (session, request);
     }
 
@@ -83,6 +88,8 @@ pub enum End {
     Protocol(SessionEnd),
     /// The transport failed under the session.
     Transport(io::Error),
+    /// The peers agreed to begin with TLS, and the handshake failed.
+    Tls(tls::Error),
 }
 
 impl End {
@@ -97,6 +104,7 @@ impl fmt::Display for End {
         match self {
             End::Protocol(end) => write!(f, "{end}"),
             End::Transport(error) => write!(f, "the connection failed: {error}"),
+            End::Tls(error) => write!(f, "{error}"),
         }
     }
 }
@@ -106,6 +114,7 @@ impl std::error::Error for End {
         match self {
             End::Protocol(end) => Some(end),
             End::Transport(error) => Some(error),
+            End::Tls(error) => Some(error),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! The first token rides in the start, and what answers it in the answer; further ones are messages on the channel and
 //! their replies. Some peers send the first one as a message, too.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use beep_core::sasl_blob::{Blob, BlobError, Reply, Status};
@@ -89,6 +90,7 @@ impl Session {
                 done: Some(Box::new(done)),
                 timer: None,
                 channel: None,
+                failure: None,
             }),
         });
         let timer = self.limit_exchange(Arc::downgrade(&authenticating));
@@ -147,7 +149,7 @@ impl Session {
     }
 
     fn channel_binding(&self) -> Option<Binding> {
-        None
+        self.shared.tls.as_ref().map(|tls| tls.binding())
     }
 
     fn exchange_is_over(&self) {
@@ -191,6 +193,8 @@ struct Running {
     done: Option<Done>,
     timer: Option<AbortHandle>,
     channel: Option<ChannelNumber>,
+    /// What the program is told once the channel is closed.
+    failure: Option<AuthenticationError>,
 }
 
 impl Authenticating {
@@ -217,14 +221,30 @@ impl Authenticating {
         });
     }
 
-    /// The exchange failed: the channel, if there is one, is of no more use.
+    /// The exchange failed: the channel, if there is one, goes first, as it is of no more use.
     fn fail(&self, session: &Session, error: AuthenticationError) {
-        let channel = self.state().channel;
-        if let Some(number) = channel {
-            // Not possible when the session is over, or the peer closes it, too.
-            let _ = session.close(number, ReplyCode::SUCCESS, None);
+        let channel = {
+            let mut state = self.state();
+            state.exchange = None;
+            match state.channel.take() {
+                Some(number) => {
+                    state.failure = Some(error.clone());
+                    Some(number)
+                }
+                None => None,
+            }
+        };
+        // Not possible when the session is over, or the peer closes it, too.
+        let closes = |number| session.close(number, ReplyCode::SUCCESS, None).is_ok();
+        if !channel.is_some_and(closes) {
+            self.end(session, Err(error));
         }
-        self.end(session, Err(error));
+    }
+
+    /// The channel is gone, or will not go.
+    fn left(&self, session: &Session) {
+        let failure = self.state().failure.take();
+        self.end(session, Err(failure.unwrap_or(AuthenticationError::Closed)));
     }
 
     /// Takes the peer's document. Returns the next token to send, or nothing once the exchange is over.
@@ -314,7 +334,11 @@ impl Service for Authenticating {
     }
 
     fn closed(&self, session: &Session, _by_peer: bool) {
-        self.end(session, Err(AuthenticationError::Closed));
+        self.left(session);
+    }
+
+    fn close_failed(&self, session: &Session) {
+        self.left(session);
     }
 }
 
@@ -356,6 +380,14 @@ impl Request {
     }
 }
 
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("question", &self.question)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Drop for Request {
     fn drop(&mut self) {
         self.give(Answer::Deny);
@@ -365,6 +397,7 @@ impl Drop for Request {
 /// The server's end of an exchange.
 struct Listening {
     me: Weak<Listening>,
+    server_name: Option<String>,
     state: Mutex<Serving>,
 }
 
@@ -384,15 +417,24 @@ enum Owed {
     Reply { number: ChannelNumber, msgno: MsgNo },
 }
 
+/// A start with which the peer wants to authenticate itself.
+pub(crate) struct Start<'a> {
+    pub(crate) number: ChannelNumber,
+    /// Which of the offers it is.
+    pub(crate) index: usize,
+    pub(crate) content: Option<&'a ProfileContent>,
+    /// The name that it asks for.
+    pub(crate) server_name: Option<&'a str>,
+}
+
 /// The peer starts a channel to authenticate itself.
 pub(crate) fn start_requested(
     session: &Session,
-    number: ChannelNumber,
-    index: usize,
-    content: Option<&ProfileContent>,
+    start: &Start<'_>,
     mechanism: Mechanism,
     plus: bool,
 ) {
+    let (number, index) = (start.number, start.index);
     let refuse = |code, text: &str| {
         // It fails when the session is over.
         let _ = session.refuse_start(number, ErrorReply::new(code, text));
@@ -430,8 +472,11 @@ pub(crate) fn start_requested(
         }
         state.is_authenticating = true;
     }
-    let host = session
+    let server_name = session
         .server_name()
+        .or_else(|| start.server_name.map(str::to_owned));
+    let host = server_name
+        .clone()
         .or_else(|| Some(session.addresses()?.local.ip().to_string()))
         .unwrap_or_default();
     let binding = session.channel_binding();
@@ -444,6 +489,7 @@ pub(crate) fn start_requested(
     );
     let listening = Arc::new_cyclic(|me| Listening {
         me: me.clone(),
+        server_name,
         state: Mutex::new(Serving {
             exchange: Some(exchange),
             owes: Some(Owed::Start { number, index }),
@@ -453,7 +499,7 @@ pub(crate) fn start_requested(
     });
     let timer = session.limit_exchange(Arc::downgrade(&listening));
     listening.state().timer = Some(timer);
-    match content {
+    match start.content {
         None => listening.token(session, None),
         Some(content) => {
             listening.document(session, Blob::parse_content(content, document_limits()))
@@ -510,8 +556,9 @@ impl Listening {
     fn proceed(&self, session: &Session, step: Step) {
         match step {
             Step::Challenge(token) => self.give(session, &Blob::token(token)),
-            Step::Ask(question) => {
+            Step::Ask(mut question) => {
                 self.state().has_asked = true;
+                question.server_name = question.server_name.or_else(|| self.server_name.clone());
                 let exchange = self.me.upgrade().map(|me| (session.clone(), me));
                 let request = Request { question, exchange };
                 session.shared.application.authenticate(session, request);
@@ -525,7 +572,16 @@ impl Listening {
                     self.fail(session, ReplyCode::TRANSACTION_FAILED, text);
                 }
             }
-            Step::Failure(error) => self.fail(session, error.code(), &error.to_string()),
+            Step::Failure(error) => {
+                if let sasl::Error::UnusableAnswer { reason } = error {
+                    tracing::warn!(
+                        session = session.id(),
+                        reason,
+                        "the program's answer is of no use"
+                    );
+                }
+                self.fail(session, error.code(), &error.to_string());
+            }
         }
     }
 

@@ -20,7 +20,9 @@ use crate::Session;
 use crate::application::End;
 use crate::listener::Admission;
 use crate::services;
+use crate::tls;
 use crate::transport::Transport;
+use crate::tuning::{Handshake, Handshaking, Outcome};
 
 /// Octets that one read can take. Large, because a read costs the same whatever it brings; one
 /// buffer a thread.
@@ -59,6 +61,8 @@ pub(crate) struct Driver {
 /// Where the driver is in the life of the transport.
 enum Stage {
     Running,
+    /// The transport is with a handshake of TLS.
+    Securing(Handshaking, Outcome),
     /// The protocol came to this end; the last octets are being written, then the stream is closed.
     HangingUp(Option<End>),
 }
@@ -262,7 +266,14 @@ impl Driver {
     fn finish(&mut self, end: End) {
         let end = Arc::new(end);
         tracing::debug!(session = self.session.id(), end = %end, "session over");
-        self.session.shared.state().end = Some(end.clone());
+        let handshake = {
+            let mut state = self.session.shared.state();
+            state.end = Some(end.clone());
+            state.handshake.take()
+        };
+        if let Some(handshake) = handshake {
+            handshake.fail(&tls::Error::SessionEnded);
+        }
         self.session.end_services();
         self.session.shared.application.ended(&self.session, &end);
     }
@@ -290,6 +301,9 @@ impl Driver {
             }
             if std::mem::take(&mut self.has_transmitted) {
                 self.session.shared.application.transmitted(&self.session);
+            }
+            if let Some(handshake) = self.take_handshake() {
+                return self.begin_handshake(cx, handshake);
             }
             let could_read = self.wants_read;
             let (deadline, more_to_write) = {
@@ -320,7 +334,8 @@ impl Driver {
             }
             let due = self.arm_timer(cx, deadline);
             // Reading that was just allowed again has registered no interest yet.
-            let may_read_again = self.wants_read && !could_read;
+            // So have octets that were held back for a layer that was refused.
+            let may_read_again = self.wants_read && (!could_read || !self.held_input.is_empty());
             if !more_to_read && !due && !may_read_again {
                 return Poll::Pending;
             }
@@ -329,6 +344,77 @@ impl Driver {
         self.events = events;
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// What is to be done with the transport, once the peers agreed to TLS and what this side said of it is written.
+    fn take_handshake(&mut self) -> Option<Handshake> {
+        if !self.output.is_empty() {
+            return None;
+        }
+        let mut state = self.session.shared.state();
+        if !state.protocol.is_tuning_agreed() {
+            return None;
+        }
+        state.handshake.take().map(|handshake| *handshake)
+    }
+
+    /// Hands the transport over, and what was read behind the agreement: it belongs to the handshake.
+    fn begin_handshake(&mut self, cx: &mut Context<'_>, handshake: Handshake) -> Poll<()> {
+        self.timer = None;
+        let transport = std::mem::replace(&mut self.transport, Box::new(tokio::io::empty()));
+        let held_input = std::mem::take(&mut self.held_input);
+        let (handshaking, outcome) = handshake.run(&self.session, transport, held_input);
+        self.stage = Stage::Securing(handshaking, outcome);
+        self.secure(cx)
+    }
+
+    /// Goes on with the handshake: the session over TLS takes the place of this one, or it was the last one.
+    fn secure(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Stage::Securing(handshaking, _) = &mut self.stage else {
+            return Poll::Ready(());
+        };
+        let is_over = {
+            let mut state = self.session.shared.state();
+            state.driver = Some(cx.waker().clone());
+            state.protocol.end().is_some()
+        };
+        let result = if is_over {
+            Err(tls::Error::SessionEnded)
+        } else {
+            ready!(handshaking.as_mut().poll(cx))
+        };
+        let Stage::Securing(_, outcome) = std::mem::replace(&mut self.stage, Stage::Running) else {
+            return Poll::Ready(());
+        };
+        let (error, next) = match result {
+            Ok((stream, info)) => match outcome.succeed(&self.session, info) {
+                Some(session) => (None, Some((session, stream))),
+                None => (None, None),
+            },
+            Err(error) => {
+                outcome.fail(&error);
+                (Some(error), None)
+            }
+        };
+        self.session.shared.state().protocol.abort();
+        let mut events = Vec::new();
+        while let Some(event) = self.session.shared.state().protocol.poll_event() {
+            events.push(event);
+        }
+        let end = match (self.deliver(&mut events, None), error) {
+            (Some(End::Protocol(SessionEnd::Aborted)), Some(error)) if !is_over => End::Tls(error),
+            (end, _) => end.unwrap_or(End::Protocol(SessionEnd::Aborted)),
+        };
+        self.finish(end);
+        if let Some((session, stream)) = next {
+            // After the end of the old one, so that their events do not mix.
+            tokio::spawn(Driver::new(
+                session,
+                Box::new(stream),
+                self.admission.take(),
+            ));
+        }
+        Poll::Ready(())
     }
 
     /// The protocol is over. An end that was agreed to, or that has words for the peer, waits until
@@ -380,6 +466,7 @@ impl Future for Driver {
         let driver = self.get_mut();
         match driver.stage {
             Stage::Running => driver.run(cx),
+            Stage::Securing(..) => driver.secure(cx),
             Stage::HangingUp(_) => driver.hang_up(cx),
         }
     }

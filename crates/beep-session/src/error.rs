@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use crate::application::End;
 use crate::connect::ConnectError;
+use crate::tls;
 
 /// Why a call did not do what was asked. [`Error::family`] says whose doing it was.
 #[derive(Debug, Error)]
@@ -45,6 +46,10 @@ pub enum Error {
     /// A setting cannot work.
     #[error(transparent)]
     Config(#[from] ConfigError),
+
+    /// TLS was not put in place.
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
 
     /// There was no connection in the first place.
     #[error(transparent)]
@@ -89,6 +94,19 @@ impl Error {
             | Error::AnsweredInSeries
             | Error::NoAnswer
             | Error::NoGreeting { .. } => Family::Peer,
+            Error::Tls(error) => match error {
+                tls::Error::AlreadyInPlace
+                | tls::Error::Start(_)
+                | tls::Error::NoServerName
+                | tls::Error::BadServerName(_)
+                | tls::Error::NoSystemRoots(_)
+                | tls::Error::NoSuccessor
+                | tls::Error::Setup(_) => Family::Misuse,
+                tls::Error::Refused(_) | tls::Error::NoAnswer | tls::Error::BadAnswer(_) => {
+                    Family::Peer
+                }
+                _ => Family::Gone,
+            },
             Error::Usage(_) | Error::Send(_) | Error::Config(_) => Family::Misuse,
             Error::Connect(_) | Error::ChannelClosed(_) | Error::Closing | Error::Ended(_) => {
                 Family::Gone
@@ -100,6 +118,7 @@ impl Error {
     pub fn code(&self) -> Option<beep_core::ReplyCode> {
         match self {
             Error::Refused(error) => Some(error.code),
+            Error::Tls(error) => error.reply_code(),
             _ => None,
         }
     }

@@ -89,7 +89,9 @@ mod services;
 mod session;
 mod start_options;
 mod tcp;
+pub mod tls;
 mod transport;
+mod tuning;
 
 pub use alive::AliveError;
 pub use answers::{Answers, PendingReply};

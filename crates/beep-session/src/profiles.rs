@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use beep_core::{ChannelNumber, ErrorReply, ProfileContent, ReplyCode};
+use beep_core::{ChannelNumber, ErrorReply, Greeting, ProfileContent, ReplyCode};
 
 use crate::channel::Channel;
 use crate::connection::Connection;
@@ -65,6 +65,13 @@ impl Profiles {
     /// The URIs, as they stand in the greeting.
     pub fn uris(&self) -> impl Iterator<Item = &str> {
         self.profiles.iter().map(|profile| profile.uri.as_str())
+    }
+
+    pub(crate) fn greeting(&self) -> Greeting {
+        Greeting {
+            profiles: self.uris().map(str::to_owned).collect(),
+            ..Greeting::default()
+        }
     }
 
     pub(crate) fn find(&self, uri: &str) -> Option<&Arc<Profile>> {

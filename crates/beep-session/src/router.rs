@@ -12,7 +12,7 @@ use beep_core::{
 use tokio::sync::{Notify, oneshot};
 
 use crate::Session;
-use crate::application::{Application, End};
+use crate::application::{Application, End, Successor};
 use crate::channel::Channel;
 use crate::connection::{Connection, Hold};
 use crate::error::Error;
@@ -21,6 +21,7 @@ use crate::pending::{PendingClose, PendingStart};
 use crate::profiles::{IncomingClose, IncomingStart, Profile, Profiles};
 
 type OnClose = Box<dyn FnOnce(&Arc<End>) + Send>;
+pub(crate) type OnSuccession = Arc<dyn Fn(Connection) + Send + Sync>;
 type Outcome = oneshot::Sender<Result<(), Error>>;
 
 pub(crate) struct Router {
@@ -31,6 +32,10 @@ pub(crate) struct Router {
     /// Longest time that a close can take: waiting for replies, and for the peer's answer.
     close_limit: Duration,
     hold: OnceLock<Weak<Hold>>,
+    /// Told of the connection that takes the place of this one when TLS is in place.
+    on_succession: Option<OnSuccession>,
+    /// The router of the connection in whose place this one begins.
+    predecessor: Weak<Router>,
     state: Mutex<State>,
     greeted: Notify,
     transmitted: Notify,
@@ -44,6 +49,7 @@ struct State {
     starting: HashMap<ChannelNumber, oneshot::Sender<Result<Channel, Error>>>,
     releasing: Vec<Outcome>,
     on_close: Vec<OnClose>,
+    successor: Option<(Session, Arc<Router>)>,
     /// No handle is left: a release that comes to nothing ends the session.
     is_abandoned: bool,
 }
@@ -53,14 +59,18 @@ impl Router {
         profiles: Profiles,
         server_name: Option<String>,
         reply_timeout: Duration,
+        on_succession: Option<OnSuccession>,
     ) -> Arc<Self> {
+        let close_limit = reply_timeout
+            .saturating_mul(2)
+            .saturating_add(Duration::from_secs(1));
         Arc::new_cyclic(|me| Router {
             me: me.clone(),
             profiles,
             server_name,
-            close_limit: reply_timeout
-                .saturating_mul(2)
-                .saturating_add(Duration::from_secs(1)),
+            close_limit,
+            on_succession,
+            predecessor: Weak::new(),
             hold: OnceLock::new(),
             state: Mutex::default(),
             greeted: Notify::new(),
@@ -68,6 +78,36 @@ impl Router {
             ended: Notify::new(),
             end: OnceLock::new(),
         })
+    }
+
+    /// The router of the session that begins over TLS.
+    fn next(&self) -> Arc<Self> {
+        Arc::new_cyclic(|me| Router {
+            me: me.clone(),
+            profiles: self.profiles.clone(),
+            server_name: self.server_name.clone(),
+            close_limit: self.close_limit,
+            on_succession: self.on_succession.clone(),
+            predecessor: self.me.clone(),
+            hold: OnceLock::new(),
+            state: Mutex::default(),
+            greeted: Notify::new(),
+            transmitted: Notify::new(),
+            ended: Notify::new(),
+            end: OnceLock::new(),
+        })
+    }
+
+    /// The connection that took the place of this one.
+    pub(crate) fn next_connection(&self) -> Option<Connection> {
+        let (session, router) = self.state().successor.clone()?;
+        router.connection(&session)
+    }
+
+    /// The same, for whoever asked for TLS: released when its last handle is dropped.
+    pub(crate) fn hold_successor(&self) -> Option<Connection> {
+        let (session, router) = self.state().successor.clone()?;
+        Some(Connection::held(session, router))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -377,7 +417,12 @@ impl Application for Router {
         let (state, end) = {
             let mut state = self.state();
             let end = self.end.get_or_init(|| end.clone());
-            (std::mem::take(&mut *state), end)
+            let successor = state.successor.clone();
+            let old = State {
+                successor,
+                ..State::default()
+            };
+            (std::mem::replace(&mut *state, old), end)
         };
         let is_orderly = end.is_orderly();
         let error = || Error::ended(end);
@@ -400,6 +445,23 @@ impl Application for Router {
 
     fn serves(&self, uri: &str) -> bool {
         self.profiles.find(uri).is_some()
+    }
+
+    fn successor(&self) -> Option<Successor> {
+        Some(Successor {
+            application: self.next(),
+            greeting: self.profiles.greeting(),
+        })
+    }
+
+    fn took_over(&self, session: &Session) {
+        let (Some(old), Some(me)) = (self.predecessor.upgrade(), self.me.upgrade()) else {
+            return;
+        };
+        old.state().successor = Some((session.clone(), me.clone()));
+        if let Some(on_succession) = &self.on_succession {
+            on_succession(Connection::new(session.clone(), me, None));
+        }
     }
 
     fn transmitted(&self, _session: &Session) {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::connect::resolve;
-use crate::connection::Connection;
+use crate::connection::{Accepting, Connection};
 use crate::listener::{Accepted, Listener, ListenerLimits};
 use crate::profiles::Profiles;
 use crate::services::Services;
@@ -37,7 +38,7 @@ pub struct ServerOptions {
     /// Asked about every connection; `Err` goes out in place of the greeting. Must not block.
     /// Default: all are welcome.
     pub admit: Option<Admit>,
-    /// Told of every connection, ahead of its greeting. [`Connection::on_close`] tells of its end.
+    /// Told of every connection, ahead of its greeting; also of one that takes the place of another for TLS. [`Connection::on_close`] tells of its end.
     /// Must not block.
     pub on_connection: Option<OnConnection>,
 }
@@ -73,6 +74,8 @@ struct Connections {
     /// By the number of their session. Taken out when it ends, so that the two do not keep each
     /// other alive.
     alive: Mutex<HashMap<u64, Connection>>,
+    /// No new ones are wanted.
+    is_closing: AtomicBool,
     emptied: Notify,
 }
 
@@ -114,6 +117,12 @@ impl Server {
             on_connection,
         } = options;
         let registry = connections.clone();
+        let welcome = Arc::new(move |connection: Connection| {
+            registry.add(&connection);
+            if let Some(on_connection) = &on_connection {
+                on_connection(connection);
+            }
+        });
         let serve = move |accepted: Accepted| {
             let Accepted {
                 stream,
@@ -127,19 +136,14 @@ impl Server {
                 .and_then(|admit| admit(Addresses { local, peer }).err());
             let (profiles, config) = (profiles.clone(), config.clone());
             let services = services.clone();
-            let connection = Connection::listen(
-                stream,
-                profiles,
-                config,
-                services,
+            let accepting = Accepting {
                 addresses,
-                Some(admission),
+                admission: Some(admission),
                 refusal,
-            );
-            registry.add(&connection);
-            if let Some(on_connection) = &on_connection {
-                on_connection(connection);
-            }
+                on_succession: Some(welcome.clone()),
+            };
+            let connection = Connection::listen(stream, profiles, config, services, accepting);
+            welcome(connection);
         };
         let listener = Listener::bind(address, limits, move |accepted| {
             // A callback that panics costs its connection, not the listener.
@@ -175,12 +179,9 @@ impl Server {
     /// Returns how many had to be dropped.
     pub async fn shutdown(&self, limit: Duration) -> usize {
         self.listener.close();
+        self.connections.is_closing.store(true, Ordering::SeqCst);
         for connection in self.connections() {
-            tokio::spawn(async move {
-                if let Err(error) = connection.close().await {
-                    tracing::debug!(session = connection.session().id(), %error, "session not released");
-                }
-            });
+            release(connection);
         }
         if timeout(limit, self.connections.emptied()).await.is_ok() {
             return 0;
@@ -199,6 +200,15 @@ impl Server {
     }
 }
 
+/// Closes a connection in the background.
+fn release(connection: Connection) {
+    tokio::spawn(async move {
+        if let Err(error) = connection.close().await {
+            tracing::debug!(session = connection.session().id(), %error, "session not released");
+        }
+    });
+}
+
 impl Connections {
     fn alive(&self) -> MutexGuard<'_, HashMap<u64, Connection>> {
         self.alive.lock().unwrap_or_else(PoisonError::into_inner)
@@ -207,6 +217,10 @@ impl Connections {
     fn add(self: &Arc<Self>, connection: &Connection) {
         let id = connection.session().id();
         self.alive().insert(id, connection.clone());
+        // After a handshake that was under way.
+        if self.is_closing.load(Ordering::SeqCst) {
+            release(connection.clone());
+        }
         let registry = self.clone();
         connection.on_close(move |_| {
             let is_empty = {

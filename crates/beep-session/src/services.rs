@@ -1,19 +1,22 @@
-//! Profiles that sessions serve themselves: ALIVE and SASL.
+//! Profiles that sessions serve themselves: ALIVE, SASL and TLS.
 //!
 //! They run on the task that drives the session, so that they work while the program is busy. The task shows every
 //! event to [`intercept`] before the program gets it.
 
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use beep_core::{
-    ChannelFailure, ChannelNumber, Event, Message, ProfileContent, ProfileOffer, StartRequest,
-    UsageError,
+    ChannelFailure, ChannelNumber, ErrorReply, Event, Message, ProfileContent, ProfileOffer,
+    StartRequest, TLS_URI, UsageError,
 };
 
 use crate::sasl::Mechanism;
 use crate::session::Session;
-use crate::{alive, authentication};
+use crate::{alive, authentication, tls, tuning};
 
 /// Which of the profiles that sessions can serve themselves a program offers.
 ///
@@ -27,9 +30,28 @@ pub struct Services {
 #[derive(Debug, Default)]
 struct Offered {
     alive: bool,
+    tls: Option<TlsDecision>,
     mechanisms: Vec<Mechanism>,
     realm: Option<String>,
     requires_tls: bool,
+}
+
+type Decided = Pin<Box<dyn Future<Output = Result<tls::ServerOptions, ErrorReply>> + Send>>;
+
+/// Who decides whether a peer that asks for TLS gets it.
+#[derive(Clone)]
+pub(crate) enum TlsDecision {
+    Application,
+    Decide(Arc<dyn Fn(Option<String>) -> Decided + Send + Sync>),
+}
+
+impl fmt::Debug for TlsDecision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TlsDecision::Application => "Application",
+            TlsDecision::Decide(_) => "Decide",
+        })
+    }
 }
 
 impl Services {
@@ -45,6 +67,24 @@ impl Services {
     /// Answers peers that watch whether this side is alive, see [`Session::watch`].
     pub fn serve_alive(&self) {
         self.offered().alive = true;
+    }
+
+    /// Offers TLS to peers, and asks [`crate::Application::tls_requested`] about each that wants it.
+    pub fn accept_tls(&self) {
+        self.offered().tls = Some(TlsDecision::Application);
+    }
+
+    /// Offers TLS to peers, and has `decide` answer each that wants it, by the name under which it asks this side to act:
+    /// with a certificate, or with a refusal that leaves the session as it was. It may take its time.
+    ///
+    /// A decision that panics refuses with 421. For an example see [`Connection::start_tls`](crate::Connection::start_tls).
+    pub fn serve_tls<F, R>(&self, decide: F)
+    where
+        F: Fn(Option<String>) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<tls::ServerOptions, ErrorReply>> + Send + 'static,
+    {
+        let decide = Arc::new(move |name| Box::pin(decide(name)) as Decided);
+        self.offered().tls = Some(TlsDecision::Decide(decide));
     }
 
     /// Offers peers to authenticate themselves by this mechanism, and asks [`crate::Application::authenticate`] who
@@ -75,7 +115,16 @@ impl Services {
         self.offered().requires_tls && mechanism.sends_password_in_clear()
     }
 
-    fn find(&self, uri: &str) -> Option<Profile> {
+    fn find(&self, uri: &str, is_tls: bool) -> Option<Profile> {
+        if uri == TLS_URI {
+            // Once is enough (RFC 3080 §3.1).
+            return self
+                .offered()
+                .tls
+                .clone()
+                .filter(|_| !is_tls)
+                .map(Profile::Tls);
+        }
         if uri == alive::URI {
             return self.offered().alive.then_some(Profile::Alive);
         }
@@ -99,6 +148,9 @@ impl Services {
         if offered.alive {
             uris.push(alive::URI.to_owned());
         }
+        if offered.tls.is_some() && !is_tls {
+            uris.push(TLS_URI.to_owned());
+        }
         uris
     }
 }
@@ -106,6 +158,7 @@ impl Services {
 /// What a start asks for.
 enum Profile {
     Alive,
+    Tls(TlsDecision),
     Sasl { mechanism: Mechanism, plus: bool },
 }
 
@@ -127,6 +180,16 @@ pub(crate) trait Service: Send + Sync {
     /// The channel is gone, or the whole session; the last call.
     fn closed(&self, session: &Session, by_peer: bool) {
         let _ = (session, by_peer);
+    }
+
+    /// A close of ours came to nothing.
+    fn close_failed(&self, session: &Session) {
+        let _ = session;
+    }
+
+    /// Whether the program is told of the channel.
+    fn is_shown(&self) -> bool {
+        true
     }
 
     /// Whether this watches the peer, see [`Session::watch`].
@@ -162,6 +225,7 @@ impl Session {
         content: Option<ProfileContent>,
         service: Arc<dyn Service>,
     ) -> Result<(), UsageError> {
+        let is_shown = service.is_shown();
         let uri = self.with_state(|state| {
             state.protocol.accept_start(number, index, content)?;
             state.services.insert(number, service);
@@ -169,7 +233,7 @@ impl Session {
             Ok(channel.map(|channel| channel.profile().to_owned()))
         })?;
         self.shared.has_services.store(true, Ordering::Relaxed);
-        if let Some(uri) = uri {
+        if let Some(uri) = uri.filter(|_| is_shown) {
             self.shared.application.service_channel(self, number, &uri);
         }
         Ok(())
@@ -200,10 +264,12 @@ impl Session {
 /// Handles what concerns a service; returns the event if the program should have it.
 pub(crate) fn intercept(session: &Session, event: Event) -> Option<Event> {
     if let Event::StartRequested {
-        number, profiles, ..
+        number,
+        profiles,
+        server_name,
     } = &event
     {
-        return match start_requested(session, *number, profiles) {
+        return match start_requested(session, *number, profiles, server_name.as_deref()) {
             Some(()) => None,
             None => Some(event),
         };
@@ -214,10 +280,12 @@ pub(crate) fn intercept(session: &Session, event: Event) -> Option<Event> {
     match event {
         Event::Started { number, profile } => match session.service(number) {
             Some(service) => {
-                session
-                    .shared
-                    .application
-                    .service_channel(session, number, &profile.uri);
+                if service.is_shown() {
+                    session
+                        .shared
+                        .application
+                        .service_channel(session, number, &profile.uri);
+                }
                 service.started(session, number, profile.content);
                 None
             }
@@ -244,11 +312,22 @@ pub(crate) fn intercept(session: &Session, event: Event) -> Option<Event> {
             None
         }
         Event::Closed { number, by_peer } => {
-            if let Some(service) = session.remove_service(number) {
+            let service = session.remove_service(number);
+            // The program that was told of the channel may have closed it.
+            if service.as_ref().is_none_or(|service| service.is_shown()) {
+                let application = &session.shared.application;
+                application.event(session, Event::Closed { number, by_peer });
+            }
+            if let Some(service) = service {
                 service.closed(session, by_peer);
             }
-            // The program was told of the channel, and may have closed it.
-            Some(Event::Closed { number, by_peer })
+            None
+        }
+        Event::CloseFailed { number, why } => {
+            if let Some(service) = session.service(number) {
+                service.close_failed(session);
+            }
+            Some(Event::CloseFailed { number, why })
         }
         event => Some(event),
     }
@@ -259,12 +338,12 @@ fn start_requested(
     session: &Session,
     number: ChannelNumber,
     profiles: &[ProfileOffer],
+    server_name: Option<&str>,
 ) -> Option<()> {
     let services = &session.shared.services;
-    let (index, offer, profile) = profiles
-        .iter()
-        .enumerate()
-        .find_map(|(index, offer)| Some((index, offer, services.find(&offer.uri)?)))?;
+    let (index, offer, profile) = profiles.iter().enumerate().find_map(|(index, offer)| {
+        Some((index, offer, services.find(&offer.uri, session.is_tls())?))
+    })?;
     let others = profiles.get(..index).unwrap_or_default();
     if others
         .iter()
@@ -274,9 +353,18 @@ fn start_requested(
     }
     match profile {
         Profile::Alive => alive::start_requested(session, number, index),
-        Profile::Sasl { mechanism, plus } => {
+        Profile::Tls(decision) => {
             let content = offer.content.as_ref();
-            authentication::start_requested(session, number, index, content, mechanism, plus);
+            tuning::start_requested(session, number, index, content, server_name, decision);
+        }
+        Profile::Sasl { mechanism, plus } => {
+            let start = authentication::Start {
+                number,
+                index,
+                content: offer.content.as_ref(),
+                server_name,
+            };
+            authentication::start_requested(session, &start, mechanism, plus);
         }
     }
     Some(())

@@ -14,12 +14,14 @@ use beep_core::{
 use bytes::Bytes;
 use tokio::net::TcpStream;
 
-use crate::application::{Application, End};
+use crate::application::{Application, End, Successor};
 use crate::driver::Driver;
 use crate::listener::Admission;
 use crate::sasl::Identity;
 use crate::services::{Service, Services};
+use crate::tls;
 use crate::transport::Transport;
+use crate::tuning::Handshake;
 
 /// How many octets of queued frames [`Session::shutdown`] still tries to send.
 const LAST_WORDS_MAX: usize = 1 << 20;
@@ -97,6 +99,8 @@ pub(crate) struct Shared {
     pub(crate) server_name: Option<String>,
     /// Whether there was a channel of a service, for a quick look.
     pub(crate) has_services: AtomicBool,
+    /// What the session runs over, if that is TLS.
+    pub(crate) tls: Option<Arc<tls::Info>>,
     state: Mutex<State>,
 }
 
@@ -119,6 +123,26 @@ pub(crate) struct State {
     pub(crate) is_authenticating: bool,
     /// Authentications of the peer that failed.
     pub(crate) authentication_failures: u32,
+    /// What comes next once the peers' agreement to TLS is out.
+    pub(crate) handshake: Option<Box<Handshake>>,
+}
+
+impl State {
+    fn new(protocol: beep_core::Session) -> State {
+        State {
+            protocol,
+            driver: None,
+            reading: true,
+            last_words: Vec::new(),
+            end: None,
+            services: HashMap::new(),
+            received: 0,
+            identity: None,
+            is_authenticating: false,
+            authentication_failures: 0,
+            handshake: None,
+        }
+    }
 }
 
 impl Shared {
@@ -139,14 +163,64 @@ impl Session {
         options: SessionOptions,
         application: Arc<dyn Application>,
     ) -> Session {
+        let protocol = beep_core::Session::new(options.role, options.config, Instant::now());
+        let shared = Shared {
+            id: Session::new_id(),
+            application,
+            addresses: options.addresses,
+            services: options.services,
+            server_name: options.server_name,
+            has_services: AtomicBool::new(false),
+            tls: None,
+            state: Mutex::new(State::new(protocol)),
+        };
+        let session = Session::begin(shared, options.greeting);
+        tokio::spawn(Driver::new(
+            session.clone(),
+            Box::new(transport),
+            options.admission,
+        ));
+        session
+    }
+
+    /// The session that goes on over TLS where another one ends. Somebody has to drive it.
+    pub(crate) fn after(
+        old: &Session,
+        protocol: beep_core::Session,
+        successor: Successor,
+        tls: tls::Info,
+    ) -> Session {
+        let shared = Shared {
+            id: Session::new_id(),
+            application: successor.application,
+            addresses: old.shared.addresses,
+            services: old.shared.services.clone(),
+            server_name: old.shared.server_name.clone(),
+            has_services: AtomicBool::new(false),
+            tls: Some(Arc::new(tls)),
+            state: Mutex::new(State::new(protocol)),
+        };
+        Session::begin(shared, Ok(successor.greeting))
+    }
+
+    fn new_id() -> u64 {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-        let mut protocol = beep_core::Session::new(options.role, options.config, Instant::now());
-        match options.greeting {
+        NEXT_ID.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Greets, with what the session serves itself, or refuses.
+    fn begin(shared: Shared, greeting: Result<Greeting, ErrorReply>) -> Session {
+        let session = Session {
+            shared: Arc::new(shared),
+        };
+        let mut state = session.shared.state();
+        let protocol = &mut state.protocol;
+        match greeting {
             // A fresh session takes a greeting; what XML cannot carry is reported by the peer's
             // silence otherwise.
             Ok(mut greeting) => {
                 let profiles = &mut greeting.profiles;
-                for uri in options.services.uris(false) {
+                for uri in session.shared.services.uris(session.is_tls()) {
                     if !profiles.contains(&uri) {
                         profiles.push(uri);
                     }
@@ -158,32 +232,7 @@ impl Session {
             }
             Err(error) => protocol.refuse(error),
         }
-        let shared = Arc::new(Shared {
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            application,
-            addresses: options.addresses,
-            services: options.services,
-            server_name: options.server_name,
-            has_services: AtomicBool::new(false),
-            state: Mutex::new(State {
-                protocol,
-                driver: None,
-                reading: true,
-                last_words: Vec::new(),
-                end: None,
-                services: HashMap::new(),
-                received: 0,
-                identity: None,
-                is_authenticating: false,
-                authentication_failures: 0,
-            }),
-        });
-        let session = Session { shared };
-        tokio::spawn(Driver::new(
-            session.clone(),
-            Box::new(transport),
-            options.admission,
-        ));
+        drop(state);
         session
     }
 
@@ -397,7 +446,7 @@ impl Session {
 
     /// Whether the session runs over TLS.
     pub fn is_tls(&self) -> bool {
-        false
+        self.shared.tls.is_some()
     }
 
     /// Octets received so far.

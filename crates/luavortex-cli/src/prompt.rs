@@ -30,6 +30,15 @@ enum Input {
 /// Reads lines and runs them until there are no more.
 pub(crate) fn run(interpreter: &Interpreter) {
     let mut reader = Reader::new();
+    match reader {
+        Reader::Editor { .. } => signals::while_prompting(|| run_lines(interpreter, &mut reader)),
+        // Whoever waits for a line here is Lua itself, which only the end of the process interrupts.
+        Reader::Plain => run_lines(interpreter, &mut reader),
+    }
+    output::text("\n");
+}
+
+fn run_lines(interpreter: &Interpreter, reader: &mut Reader) {
     let mut typed: Vec<u8> = Vec::new();
     loop {
         let prompt = if typed.is_empty() { FIRST } else { CONTINUED };
@@ -54,7 +63,6 @@ pub(crate) fn run(interpreter: &Interpreter) {
         reader.remember(&typed);
         typed.clear();
     }
-    output::text("\n");
 }
 
 /// Where lines come from.
@@ -96,8 +104,7 @@ impl Reader {
 
     fn read(&mut self, interpreter: &Interpreter, prompt: &str) -> Input {
         match self {
-            Self::Editor { editor, .. } => match signals::while_editing(|| editor.readline(prompt))
-            {
+            Self::Editor { editor, .. } => match editor.readline(prompt) {
                 Ok(line) => Input::Line(line.into_bytes()),
                 Err(ReadlineError::Interrupted) => Input::Cleared,
                 Err(ReadlineError::Eof) => Input::End,

@@ -22,7 +22,7 @@ const FLUSH_LIMIT: Duration = Duration::from_millis(200);
 
 /// A script runs.
 const SCRIPT: u8 = 0;
-/// The line editor waits for a line; Ctrl-C is a key to it.
+/// The line editor waits for a line, and Ctrl-C is a key to it; or it has just got one or is about to ask for one.
 const PROMPT: u8 = 1;
 /// A line from the prompt runs.
 const LINE: u8 = 2;
@@ -49,9 +49,11 @@ pub(crate) fn watch() -> io::Result<()> {
     Ok(())
 }
 
-/// Runs `read`, the line editor, with Ctrl-C left to it.
-pub(crate) fn while_editing<T>(read: impl FnOnce() -> T) -> T {
-    during(PROMPT, read)
+/// Runs `prompt`, which asks for lines with the line editor, with Ctrl-C left to the editor.
+///
+/// Outside of lines a Ctrl-C that comes too late for the last one, or too early for the next, ends nothing.
+pub(crate) fn while_prompting<T>(prompt: impl FnOnce() -> T) -> T {
+    during(PROMPT, prompt)
 }
 
 /// Runs `line`, which Ctrl-C shall interrupt without ending the process.
@@ -67,9 +69,9 @@ pub(crate) fn take_line_interrupt() -> bool {
 fn during<T>(activity: u8, action: impl FnOnce() -> T) -> T {
     LINE_INTERRUPT.store(false, SeqCst);
     ASKED.store(false, SeqCst);
-    ACTIVITY.store(activity, SeqCst);
+    let around = ACTIVITY.swap(activity, SeqCst);
     let result = action();
-    ACTIVITY.store(SCRIPT, SeqCst);
+    ACTIVITY.store(around, SeqCst);
     result
 }
 

@@ -18,6 +18,7 @@ const COVERED: [&str; 8] = [
     "event_fd.lua",
     "listener.lua",
     "request_answer.lua",
+    "secure.lua",
     "timers.lua",
 ];
 
@@ -78,6 +79,11 @@ fn echo() {
 #[test]
 fn request_answer() {
     check_alone("request_answer.lua");
+}
+
+#[test]
+fn secure() {
+    check_alone("secure.lua");
 }
 
 #[test]

@@ -113,16 +113,14 @@ fn ctrl_c_interrupts_the_line_and_not_the_prompt() {
 }
 
 /// The prompt at a terminal, which the command `script` makes.
+///
+/// `script` has the user's shell run the command. A shell that stays around is interrupted by Ctrl-C as well, and some
+/// say so with their exit status in the end: `exec` leaves none.
 fn at_a_terminal(directory: &Directory) -> Option<Running> {
     let mut command = std::process::Command::new("script");
     command
-        .args([
-            "-q",
-            "-e",
-            "-c",
-            env!("CARGO_BIN_EXE_luavortex"),
-            "/dev/null",
-        ])
+        .args(["-q", "-e", "-c", "exec \"$UNDER_TEST\"", "/dev/null"])
+        .env("UNDER_TEST", env!("CARGO_BIN_EXE_luavortex"))
         .env("TERM", "xterm")
         .env("LUAVORTEX_HISTORY", directory.path().join("deep/history"));
     if std::process::Command::new("script")

@@ -19,12 +19,12 @@ fn watch(
     (object, period, max, has_handler): (Value, Value, Value, bool),
 ) -> Result<u64, Failure> {
     let connection = state_of(&object, At("enable_check", 1, "connection"))?;
-    let period = convert::whole(lua, &period, At("enable_check", 2, "period_us"))?;
+    let period = convert::microseconds(&period, At("enable_check", 2, "check_period"))?;
     let max = convert::whole(lua, &max, At("enable_check", 3, "max_unreply"))?;
     let refused = |error: String| Failure::new(status::ERROR, error);
-    let Ok(period) = u64::try_from(period) else {
+    let Ok(duration) = Duration::try_from_secs_f64(period / 1e6) else {
         return Err(refused(format!(
-            "the check period is {period} us, and has to be longer than 0"
+            "the check period cannot be {period} microseconds"
         )));
     };
     let Ok(max) = u32::try_from(max) else {
@@ -39,16 +39,12 @@ fn watch(
     let (inbox, key) = (engine.inbox.clone(), connection.key);
     let _runtime = engine.runtime().enter();
     session
-        .watch(
-            Duration::from_micros(period),
-            max,
-            move |session, unreplied| {
-                if !has_handler {
-                    session.shutdown();
-                }
-                inbox.push(Notice::AliveFailed { key, unreplied });
-            },
-        )
+        .watch(duration, max, move |session, unreplied| {
+            if !has_handler {
+                session.shutdown();
+            }
+            inbox.push(Notice::AliveFailed { key, unreplied });
+        })
         .map_err(|error| refused(error.to_string()))?;
     Ok(key)
 }

@@ -141,3 +141,17 @@ pub(crate) fn port_text(lua: &Lua, value: &Value, at: At<'_>) -> Result<String, 
         _ => text(lua, value, at),
     }
 }
+
+/// Microseconds from a script: any number, fractions too; more than can be waited for is for ever.
+pub(crate) fn microseconds(value: &Value, at: At<'_>) -> Result<f64, Misuse> {
+    let number = match value {
+        Value::Integer(number) => Some(*number as f64),
+        Value::Number(number) => Some(*number),
+        Value::String(text) => text.to_str().ok().and_then(|text| text.trim().parse().ok()),
+        _ => None,
+    };
+    match number {
+        Some(number) if !number.is_nan() => Ok(number),
+        _ => Err(at.wants("a number of microseconds", value)),
+    }
+}

@@ -10,7 +10,8 @@ use beep_session::core::{
     ChannelFailure, ChannelNumber, Encoding, Event, Message, MessageKind, ProfileContent,
     ProfileOffer,
 };
-use beep_session::{Addresses, AuthenticationError, ConnectError, End, Session};
+use beep_session::sasl::AuthenticationError;
+use beep_session::{Addresses, ConnectError, End, Session};
 use mlua::{IntoLua, Lua, Table, Value};
 
 use crate::channel::ChannelState;

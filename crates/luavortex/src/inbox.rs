@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use beep_session::core::Event;
-use beep_session::{Addresses, ConnectError, End, Session};
+use beep_session::sasl::{self, AuthenticationError};
+use beep_session::{Addresses, ConnectError, End, Session, tls};
 
 /// Something that Lua has to be told. Sessions are named by the key of their connection.
 #[derive(Debug)]

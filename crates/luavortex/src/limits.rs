@@ -133,6 +133,11 @@ const LIMITS: &[(&str, Get, Set)] = &[
         |c, _, v| c.authentication_failures_max = small(v),
     ),
     (
+        "tls_timeout",
+        |c, _| us(c.tls_timeout),
+        |c, _, v| c.tls_timeout = Duration::from_micros(v),
+    ),
+    (
         "release_linger",
         |c, _| us(c.release_linger),
         |c, _, v| c.release_linger = Duration::from_micros(v),

@@ -3,8 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use beep_session::AuthenticationError;
-use beep_session::sasl::{Answer, Credentials, Mechanism, Question, Request};
+use beep_session::sasl::{Answer, AuthenticationError, Credentials, Mechanism, Question, Request};
 use mlua::{Lua, Table, Value};
 
 use crate::connection::state_of;
@@ -211,7 +210,9 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
                 .session()
                 .filter(|session| session.is_alive())
                 .and_then(|session| session.identity());
-            Ok(identity.map(|identity| (identity.mechanism.uri(), identity.auth_id)))
+            Ok(identity.map_or((None, None), |identity| {
+                (Some(identity.mechanism.uri()), identity.auth_id)
+            }))
         },
     )?;
     // Offers a mechanism; the handler stays on the Lua side.

@@ -44,7 +44,7 @@ pub(crate) fn of_end(end: &End) -> i64 {
     match end {
         End::Transport(_) => PEER_LEFT,
         End::Protocol(end) => match end {
-            SessionEnd::Released { .. } => CLOSE_CALLED,
+            SessionEnd::Released { .. } | SessionEnd::Tuned => CLOSE_CALLED,
             SessionEnd::PeerHungUp { .. } => PEER_LEFT,
             SessionEnd::GreetingRefused(_)
             | SessionEnd::Protocol(

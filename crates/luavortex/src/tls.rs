@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use beep_session::core::{ErrorReply, ReplyCode};
-use beep_session::tls::{ClientOptions, Identity, Request, ServerOptions, Trust};
+use beep_session::tls::{ClientOptions, Error, Identity, Request, ServerOptions, Trust};
 use mlua::{Lua, Table, Value};
 
 use crate::bridge::Served;
@@ -44,6 +44,16 @@ impl Requests {
 
     fn take(&self, number: u64) -> Option<(Request, Arc<Served>)> {
         self.waiting.borrow_mut().remove(&number)
+    }
+}
+
+/// The number that scripts know a failure by.
+pub(crate) fn failure_code(error: &Error) -> i64 {
+    match error {
+        Error::Refused(refusal) => refusal.code.value().into(),
+        Error::NoAnswer | Error::TimedOut { .. } => status::CONNECTION_TIMEOUT,
+        Error::HungUp | Error::Transport(_) | Error::SessionEnded => status::PEER_LEFT,
+        _ => status::ERROR,
     }
 }
 
@@ -148,7 +158,7 @@ fn answer(lua: &Lua, (number, certificate, key): (u64, Value, Value)) -> Result<
 }
 
 /// What `set_trust` is given.
-fn trust(lua: &Lua, table: &Value) -> Result<TlsSettings, Failure> {
+fn trust(table: &Value) -> Result<TlsSettings, Failure> {
     let at = At("set_trust", 2, "trust");
     let Value::Table(table) = table else {
         return Err(at.wants("table", table).into());
@@ -171,20 +181,24 @@ fn trust(lua: &Lua, table: &Value) -> Result<TlsSettings, Failure> {
         };
         match name.as_str() {
             "ca" => {
-                ca =
-                    Some(convert::octets(lua, &value, at).map_err(|_| {
-                        at.says("ca has to be a path, a text in PEM, or \"system\"")
-                    })?);
+                let Value::String(text) = value else {
+                    return Err(at
+                        .says("ca has to be a path, a text in PEM, or \"system\"")
+                        .into());
+                };
+                ca = Some(text);
             }
             "verify" => settings.verify = flag(&value)?,
             "require_client" => settings.require_client = flag(&value)?,
             _ => {
                 let known = "ca, verify and require_client";
+                let got = if name.is_empty() {
+                    convert::describe(&key)
+                } else {
+                    format!("'{name}'")
+                };
                 return Err(at
-                    .says(&format!(
-                        "unknown field {}; there are {known}",
-                        convert::describe_key(&key)
-                    ))
+                    .says(&format!("there is no field {got}; there are {known}"))
                     .into());
             }
         }
@@ -258,9 +272,9 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
         lua,
         primitives,
         "tls_set_trust",
-        |lua, (ctx, table): (Value, Value)| {
+        |_, (ctx, table): (Value, Value)| {
             let ctx = ctx_of(&ctx, At("set_trust", 1, "ctx"))?;
-            let settings = trust(lua, &table)?;
+            let settings = trust(&table)?;
             let tls = &mut ctx.served.lock().tls;
             let identity = tls.identity.take();
             *tls = TlsSettings {
@@ -295,7 +309,9 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
         |lua, (object, algorithm): (Value, Value)| {
             let connection = state_of(&object, At("peer_digest", 1, "connection"))?;
             let at = At("peer_digest", 2, "algorithm");
-            let algorithm = convert::text(lua, &algorithm, at)?;
+            let algorithm =
+                convert::optional(&algorithm, |algorithm| convert::text(lua, algorithm, at))?
+                    .unwrap_or_else(|| "sha256".into());
             const KNOWN: &[&str] = &["sha1", "sha256", "sha384", "sha512"];
             if !KNOWN.contains(&algorithm.as_str()) {
                 return Err(at

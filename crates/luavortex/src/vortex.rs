@@ -6,7 +6,7 @@ use mlua::{AnyUserData, Lua, Table, Value};
 
 use crate::convert::{self, At};
 use crate::engine::Waited;
-use crate::export::{Failure, Misuse, export, export_value};
+use crate::export::{Failure, export, export_value};
 use crate::inbox::Notice;
 use crate::signals::CaughtSignals;
 use crate::state::State;
@@ -19,20 +19,6 @@ pub(crate) const ENCODING_BASE64: i64 = 3;
 
 /// The longest time that is told apart from "for ever".
 const FOR_EVER: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 10);
-
-/// Microseconds from a script: any number, fractions too; more than can be waited for is for ever.
-fn microseconds(value: &Value, at: At<'_>) -> Result<f64, Misuse> {
-    let number = match value {
-        Value::Integer(number) => Some(*number as f64),
-        Value::Number(number) => Some(*number),
-        Value::String(text) => text.to_str().ok().and_then(|text| text.trim().parse().ok()),
-        _ => None,
-    };
-    match number {
-        Some(number) if !number.is_nan() => Ok(number),
-        _ => Err(at.wants("a number of microseconds", value)),
-    }
-}
 
 fn duration(us: f64) -> Duration {
     Duration::try_from_secs_f64((us / 1e6).max(0.0))
@@ -151,7 +137,10 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
         primitives,
         "microseconds",
         |_, (value, function, position): (Value, String, usize)| {
-            Ok(microseconds(&value, At(&function, position, "us"))?)
+            Ok(convert::microseconds(
+                &value,
+                At(&function, position, "us"),
+            )?)
         },
     )?;
     // A whole number, checked.

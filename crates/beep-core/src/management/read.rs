@@ -38,6 +38,15 @@ pub enum DocumentError {
         /// The type that came, without parameters.
         found: String,
     },
+    /// Nothing rides where a document was expected.
+    #[error("nothing where {expected} was expected")]
+    Missing {
+        /// What was expected, as text for people.
+        expected: &'static str,
+    },
+    /// Content that is marked as base64 is something else.
+    #[error("content is not base64")]
+    NotBase64,
     /// The document is not UTF-8.
     #[error("document is not UTF-8")]
     NotUtf8,
@@ -109,13 +118,15 @@ impl DocumentError {
     pub fn reply_code(&self) -> ReplyCode {
         match self {
             Self::TooLong { .. }
+            | Self::NotBase64
             | Self::NotUtf8
             | Self::DocumentType
             | Self::TooDeep { .. }
             | Self::TooManyNodes { .. }
             | Self::TooManyAttributes { .. }
             | Self::NotWellFormed { .. } => ReplyCode::GENERAL_SYNTAX_ERROR,
-            Self::ContentType { .. }
+            Self::Missing { .. }
+            | Self::ContentType { .. }
             | Self::UnexpectedElement { .. }
             | Self::MissingAttribute { .. }
             | Self::InvalidAttribute { .. }
@@ -389,7 +400,11 @@ fn source_text(source: &str, node: Node<'_, '_>) -> Option<String> {
     text_of(source.get(node.range())?)
 }
 
-fn expect(root: Node<'_, '_>, element: &str, expected: &'static str) -> Result<(), DocumentError> {
+pub(crate) fn expect(
+    root: Node<'_, '_>,
+    element: &str,
+    expected: &'static str,
+) -> Result<(), DocumentError> {
     if root.tag_name().name() == element {
         Ok(())
     } else {

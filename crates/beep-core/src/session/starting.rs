@@ -64,7 +64,11 @@ impl Session {
                 .take_own_number()
                 .ok_or(UsageError::TooManyChannels(self.config.channels_max))?,
         };
-        let server_name = request.server_name.filter(|_| self.server_name.is_none());
+        // A session has one name. A tuning start may ask for another one: that of the session that follows.
+        let server_name = request.server_name.filter(|name| match &self.server_name {
+            None => true,
+            Some(current) => request.tuning && **current != **name,
+        });
         let uris = request
             .profiles
             .iter()
@@ -335,7 +339,7 @@ impl Session {
     }
 
     /// The first accepted start with a name fixes it for both ends, without a port (RFC 3080 §2.3.1.2).
-    fn fix_server_name(&mut self, name: &str) {
+    pub(super) fn fix_server_name(&mut self, name: &str) {
         if self.server_name.is_none() && !name.is_empty() {
             self.server_name = Some(without_port(name).into());
         }
@@ -378,8 +382,9 @@ fn check_texts(request: &StartRequest) -> Result<(), UsageError> {
     Ok(())
 }
 
-/// Cuts `:port` off a host name or a bracketed address; a bare IPv6 address has none.
-fn without_port(name: &str) -> &str {
+/// Cuts `:port` off a host name or a bracketed address, as is done with the `serverName` of a start (RFC 3080
+/// §2.3.1.2); a bare IPv6 address has none.
+pub fn without_port(name: &str) -> &str {
     match name.rsplit_once(':') {
         Some((host, port))
             if port.bytes().all(|octet| octet.is_ascii_digit())

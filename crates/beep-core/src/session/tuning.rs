@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::Session;
+use crate::error::SessionEnd;
 use crate::numbers::ChannelNumber;
 
 /// Where the tuning of a session is.
@@ -10,7 +11,7 @@ use crate::numbers::ChannelNumber;
 /// ```text
 ///  No --- our start queued --> Queued -- sent --> Asked -- <profile> in --+
 ///  |                                                                      v
-///  +- the peer's start in --> Offered -- accepted --> Answering -- out -> Agreed -- tune() --> (new session)
+///  +- the peer's start in --> Offered -- accepted --> Answering -- out -> Agreed -- tune() --> Tuned, and a new session
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tuning {
@@ -60,18 +61,30 @@ impl Session {
         self.end.is_none() && self.tuning.holds_input()
     }
 
-    /// Begins the session anew once the new layer is in place.
+    /// Whether the peers agreed to tune, and the next octets in both directions are those of the new layer.
+    pub fn is_tuning_agreed(&self) -> bool {
+        self.end.is_none() && self.tuning == Tuning::Agreed
+    }
+
+    /// Ends this session because the new layer is in place, and gives the one that begins over it.
     ///
-    /// Numbers, windows and channels start from the beginning, events of the old session are dropped, and
-    /// [`greet`](Self::greet) has to be called again. The server name stays. Nothing happens after the end.
-    pub fn tune(&mut self, now: Instant) {
+    /// The new session has the role and the config of this one, and its server name unless the tuning start asked for
+    /// another; numbers, windows and channels start from the beginning, and [`greet`](Self::greet) has to be called on
+    /// it. This one ends with [`SessionEnd::Tuned`], and its channels with it. Gives nothing when it was over before.
+    pub fn tune(&mut self, now: Instant, server_name: Option<&str>) -> Option<Session> {
         if self.end.is_some() {
-            return;
+            return None;
         }
-        let server_name = self.server_name.take();
-        *self =
+        let mut session =
             Session::with_first_numbers(self.role, self.config.clone(), now, self.first_numbers);
-        self.server_name = server_name;
+        if let Some(name) = server_name {
+            session.fix_server_name(name);
+        }
+        if session.server_name.is_none() {
+            session.server_name.clone_from(&self.server_name);
+        }
+        self.finish(SessionEnd::Tuned);
+        Some(session)
     }
 
     /// Goes on as before because the peers agreed not to tune after all.

@@ -1,7 +1,9 @@
 //! Tuning: the hand-over to a security layer.
 
 use super::pair::{ECHO, Pair, start_of};
-use crate::{Config, ErrorReply, Event, Outgoing, ReplyCode, StartRequest};
+use crate::{
+    ChannelFailure, Config, ErrorReply, Event, Outgoing, ReplyCode, SessionEnd, StartRequest,
+};
 
 const TLS: &str = "http://iana.org/beep/TLS";
 
@@ -52,7 +54,7 @@ fn nothing_is_taken_or_sent_around_the_answer_and_everything_begins_anew() {
         .session
         .accept_start(channel, 0, None)
         .unwrap();
-    assert!(pair.listener.session.is_input_held());
+    assert!(pair.listener.session.is_input_held() && !pair.listener.session.is_tuning_agreed());
     pair.settle();
     assert!(
         !pair
@@ -64,8 +66,11 @@ fn nothing_is_taken_or_sent_around_the_answer_and_everything_begins_anew() {
     for end in [&mut pair.initiator, &mut pair.listener] {
         assert!(end.session.is_input_held());
         assert!(!end.session.wants_transmit());
-        end.session.tune(pair.now);
         end.take();
+        assert!(end.session.is_tuning_agreed());
+        let tuned = end.session.tune(pair.now, None).unwrap();
+        let old = std::mem::replace(&mut end.session, tuned);
+        assert_eq!(old.end(), Some(&SessionEnd::Tuned));
         assert!(!end.session.is_input_held());
         assert_eq!(end.session.server_name(), Some("host.example"));
         assert_eq!(end.session.channel_numbers().count(), 1);
@@ -73,6 +78,46 @@ fn nothing_is_taken_or_sent_around_the_answer_and_everything_begins_anew() {
     let mut pair = pair.greet();
     assert_eq!(pair.open().value(), 3);
     pair.release();
+}
+
+#[test]
+fn what_the_old_session_still_waited_for_fails_before_it_ends() {
+    let mut pair = tuning_pair();
+    let start = StartRequest {
+        tuning: true,
+        ..start_of(TLS)
+    };
+    let channel = pair.initiator.session.start(pair.now, start).unwrap();
+    pair.step();
+    let late = pair
+        .initiator
+        .session
+        .start(pair.now, start_of(ECHO))
+        .unwrap();
+    pair.settle();
+    pair.listener
+        .session
+        .accept_start(channel, 0, None)
+        .unwrap();
+    pair.settle();
+    pair.initiator.take();
+    let old = &mut pair.initiator.session;
+    assert!(old.tune(pair.now, None).is_some());
+    let events = pair.initiator.take();
+    assert!(
+        matches!(
+            &events[..],
+            [
+                Event::StartFailed { number, why: ChannelFailure::SessionEnded },
+                Event::Ended(SessionEnd::Tuned),
+            ] if *number == late
+        ),
+        "{events:?}"
+    );
+    let old = &mut pair.initiator.session;
+    assert_eq!(old.handle_input(pair.now, b"RPY 0 1 . 0 0\r\n"), 0);
+    assert!(!old.wants_transmit() && old.poll_timeout().is_none());
+    assert!(old.tune(pair.now, None).is_none());
 }
 
 #[test]

@@ -207,7 +207,7 @@ impl Player {
     fn tune(&mut self, session: u64) {
         assert!(self.session.is_input_held(), "no tuning was agreed to");
         assert!(!self.session.wants_transmit());
-        self.session.tune(self.now);
+        self.session = self.session.tune(self.now, None).unwrap();
         self.seen.push(Seen::Tuned);
         self.begin(session);
     }

@@ -212,6 +212,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ByHand<S> {
         }
     }
 
+    /// What was received behind what was expected.
+    pub fn rest(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.received)
+    }
+
     /// Reads to the end of the stream.
     pub async fn expect_end(&mut self) {
         let mut rest = Vec::new();

@@ -42,6 +42,9 @@ end
 
 -- Opens one channel more: with the create handler if there is one. Returns its record, or nil, message, code.
 local function add_channel (pool, next_data)
+  if pool.session.has_ended then
+    return nil, ENDED, 13
+  end
   local object = lib.connection_object (pool.session.key)
   local opened, message, code
   if pool.create then
@@ -122,6 +125,8 @@ function connection.channel_pool_new (object, profile, init_num, create, create_
     close = close, close_data = close_data,
   }
   session.pools[pool.id] = pool
+  -- Made now: while the channels are opened the connection may end.
+  local pool_object = object_of (pool)
   local function fill ()
     for _ = 1, count do
       if not add_channel (pool) then
@@ -131,11 +136,11 @@ function connection.channel_pool_new (object, profile, init_num, create, create_
   end
   if not on_created then
     fill ()
-    return object_of (pool)
+    return pool_object
   end
   -- In the background: an error in the create handler is reported there, and the pool comes with what it has.
   scheduler.run_later ("pool create", function ()
-    scheduler.run ("pool created", nil, nil, on_created, object_of (pool), user_data)
+    scheduler.run ("pool created", nil, nil, on_created, pool_object, user_data)
   end, nil, fill)
   return nil
 end

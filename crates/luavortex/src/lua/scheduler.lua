@@ -160,10 +160,11 @@ function scheduler.later (call, a, b)
   make_ready { call = call, a, b }
 end
 
--- Runs a handler like an event that came just now.
-function scheduler.run_later (name, finish, context, handler, a, b, c, d)
+-- Runs a handler with exactly these arguments, like an event that came just now.
+function scheduler.run_later (name, finish, context, handler, ...)
+  local call = lib.bind (handler, ...)
   scheduler.later (function ()
-    run (name, finish, context, handler, a, b, c, d)
+    run (name, finish, context, call)
   end)
 end
 

@@ -60,7 +60,7 @@ end
 
 function vortex.spawn (handler, ...)
   lib.need_handler (handler, 2, "spawn", 1, "handler")
-  scheduler.run_later ("spawn", nil, nil, lib.bind (handler, ...))
+  scheduler.run_later ("spawn", nil, nil, handler, ...)
 end
 
 function vortex.sleep (us)

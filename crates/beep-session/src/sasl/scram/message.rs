@@ -40,6 +40,8 @@ impl<'a> ClientFirst<'a> {
         };
         let (authorization_id, bare) = rest.split_once(',').ok_or("no authorization id")?;
         let authorization_id = match authorization_id.strip_prefix("a=") {
+            // GNU SASL says an empty one so, for which the grammar has no place.
+            Some("") => None,
             Some(name) => Some(unescaped(name)?),
             None if authorization_id.is_empty() => None,
             None => return Err("an authorization id that is none"),

@@ -167,7 +167,7 @@ fn a_server_refuses_messages_that_are_wrong() {
         "n,,",
         "x,,n=user,r=a",
         "n,user,n=user,r=a",
-        "n,a=,n=user,r=a",
+        "n,a==,n=user,r=a",
         "n,,n=,r=a",
         "n,,n=us=er,r=a",
         "n,,n=us=2cer,r=a",

@@ -1,6 +1,8 @@
--- What crashed, hung or lied in the older C binding, row by row. Rows that other
--- specs pin down already are named there: C8 and C15 in odd_objects_spec, C14 in
--- channel_spec, H4 and B5 in handlers_spec, H7 in channel_close_spec.
+-- What crashed (C), hung (H) or lied (B) in the older C binding, row by row; the names
+-- of the tests begin with the row. Rows that other specs pin down already are named
+-- there: B3 in channel_open_spec, B5, B16 and H4 in handlers_spec, C8 and C15 in
+-- odd_objects_spec, C14 in channel_spec, H7 in channel_close_spec, and C3, C4, C5,
+-- B5, B11 to B14 and H6 in the specs of SASL, TLS and ALIVE.
 
 local vortex = require "vortex"
 local t = require "harness"
@@ -123,6 +125,70 @@ test ("C12: main goes on as usual after wait_listeners", function ()
    end
 end)
 
+test ("C12: main goes on as usual after a create handler that raised", function ()
+   local conn, errors = t.session (), t.handler_errors ()
+   local channel, replies = t.echo_channel (conn)
+   for round = 1, 20 do
+      channel:send_msg ("round " .. round)
+      local pool = conn:channel_pool_new (t.ECHO, 1, function ()
+         if round % 2 == 0 then
+            error "on purpose"
+         end
+         return {}
+      end)
+      t.equal (pool.channel_count, 0)
+      local garbage = {}
+      for index = 1, 1000 do
+         garbage[index] = { round, index }
+      end
+      t.equal (t.pop (replies).payload, "round " .. round)
+   end
+   t.equal (#errors, 10)
+end)
+
+test ("C13: data of connections that die while main works is released, and main goes on", function ()
+   local weak, ended, COUNT = setmetatable ({}, { __mode = "k" }), 0, 40
+   local peers = vortex.asyncqueue.new ()
+   local _, listener, ctx = t.session (function (server)
+      vortex.register_profile (server, URI, nil, nil, function (_, peer)
+         peers:push (peer)
+         return true
+      end)
+   end)
+   local function make (index)
+      local conn = t.connect (ctx, listener)
+      local data = { conn, index }
+      weak[data] = true
+      conn:set_data ("data", data)
+      conn:set_data (index, function () return data end)
+      conn:set_on_close (function () ended = ended + 1 end, data)
+      t.ok (conn:open_channel (0, URI, function () return data end, data))
+      conn:skip_conn_close ()
+   end
+   for index = 1, COUNT do
+      make (index)
+   end
+   -- the other side hangs up while main makes garbage
+   while peers:items () > 0 do
+      peers:pop ():shutdown ()
+      local garbage = {}
+      for index = 1, 500 do
+         garbage[index] = { index }
+      end
+      collectgarbage ()
+   end
+   t.wait_until (function () return ended == COUNT end, "the on_close handlers")
+   t.wait_until (function ()
+      collectgarbage ()
+      collectgarbage ()
+      local left = 0
+      for _ in pairs (weak) do
+         left = left + 1
+      end
+      return left <= 2
+   end, "the data to be released")
+end)
+
 -- ----------------------------------------------------------------- once hangs
 
 test ("H1: wait_events that saw a finished handler does not make yield hang", function ()
@@ -166,6 +232,26 @@ test ("H5: one ctx ends inside handlers of itself and of another", function ()
    vortex.wait_listeners (first)
 end)
 
+test ("H5: a ctx is collected inside a handler of another while one of its own waits", function ()
+   local waiting, done = vortex.asyncqueue.new (), vortex.asyncqueue.new ()
+   local held = { vortex.ctx.new () }
+   t.equal (held[1]:init (), true)
+   held[1]:new_event (0, function ()
+      waiting:pop ()
+      return true
+   end)
+   vortex.yield (5000)
+   t.new_ctx ():new_event (1000, function ()
+      held[1] = nil
+      collectgarbage ()
+      collectgarbage ()
+      done:push (true)
+      return true
+   end)
+   t.pop (done)
+   waiting:push (true)
+end)
+
 test ("H6: client and server with a start handler live in one script", function ()
    local before = os.time ()
    local ctx = t.new_ctx ()
@@ -202,6 +288,48 @@ end)
 
 test ("H10: wait_listeners on a ctx that was never initialised returns", function ()
    vortex.wait_listeners (vortex.ctx.new ())
+end)
+
+-- the port of a socket of this machine that takes connections and never says a word
+local function silent_port ()
+   local has_ffi, ffi = pcall (require, "ffi")
+   if not has_ffi or ffi.os ~= "Linux" then
+      t.skip ("a socket that says nothing needs LuaJIT's ffi on Linux")
+   end
+   pcall (ffi.cdef, [[
+      struct luavortex_address { uint16_t family; uint8_t port[2]; uint8_t host[4]; uint8_t zero[8]; };
+      int socket (int domain, int type, int protocol);
+      int bind (int fd, const struct luavortex_address *address, unsigned length);
+      int listen (int fd, int backlog);
+      int getsockname (int fd, struct luavortex_address *address, unsigned *length);
+      int close (int fd);
+   ]])
+   local address = ffi.new ("struct luavortex_address")
+   address.family = 2 -- AF_INET
+   address.host[0], address.host[3] = 127, 1
+   local fd = ffi.C.socket (2, 1, 0) -- SOCK_STREAM
+   local length = ffi.new ("unsigned[1]", ffi.sizeof (address))
+   t.ok (fd >= 0 and ffi.C.bind (fd, address, length[0]) == 0 and ffi.C.listen (fd, 8) == 0)
+   t.equal (ffi.C.getsockname (fd, address, length), 0)
+   return address.port[0] * 256 + address.port[1], function () ffi.C.close (fd) end
+end
+
+test ("H10: connecting to a server that never greets fails within the limit", function ()
+   local port, close = silent_port ()
+   local ctx = t.new_ctx ()
+   ctx:set_limits { greeting_timeout = 200000 }
+   local conn = vortex.connection.new (ctx, "127.0.0.1", port)
+   t.equal (conn:is_ok (), false)
+   t.ok (conn.status == vortex.status_GREETINGS_FAILURE or conn.status == vortex.status_CONNECTION_TIMEOUT_ERROR,
+      "status " .. conn.status)
+   t.ok (#t.is_type (conn.error_msg, "string") > 0)
+   t.script_prints ("false", ([[
+      local vortex = require "vortex"
+      local ctx = vortex.ctx.new ()
+      ctx:init ()
+      print (tostring (vortex.connection.new (ctx, "127.0.0.1", "%d"):is_ok ()))
+   ]]):format (port), "VORTEX_CONNECT_TIMEOUT=200000")
+   close ()
 end)
 
 -- ------------------------------------------------------------ once lies
