@@ -156,7 +156,7 @@ fn a_session_of_scripts_cut_at_any_octet_ends_once_on_both_sides() {
         whole.done.recv_timeout(LIMIT).unwrap();
     }
     let passed = [0, 1].map(|direction| whole.passed[direction].load(Ordering::SeqCst));
-    assert!(passed.iter().all(|octets| *octets > 800), "{passed:?}");
+    assert!(passed.iter().all(|octets| *octets > 700), "{passed:?}");
 
     // The names of the sessions are longer by some octets; so is what passes.
     let cuts = passed[0] + passed[1];
