@@ -140,15 +140,21 @@ impl Application {
             self.session.resume_after_tuning();
             return;
         }
-        self.session.tune(self.now);
+        let Some(session) = self.session.tune(self.now, None) else {
+            return;
+        };
+        self.take_events();
+        assert!(
+            std::mem::take(&mut self.is_over),
+            "the session was replaced and goes on"
+        );
+        self.session = session;
         self.decoder = Decoder::new(128);
         self.open.clear();
         self.closes.clear();
         self.owed.clear();
         self.held.clear();
-        if self.session.end().is_none() {
-            self.greet();
-        }
+        self.greet();
         self.settle();
     }
 

@@ -15,6 +15,7 @@ mod computing;
 mod cutting;
 mod documents;
 mod endings;
+mod floods;
 mod form;
 mod limits;
 mod polling;
