@@ -20,8 +20,12 @@ const FLAGS: &[&str] = &[
     "--cfg=fuzzing",
 ];
 
-/// With a target named, the flags go to what runs there only: not to build scripts.
-const PLATFORM: &str = "x86_64-unknown-linux-gnu";
+/// With a platform named, the flags go to what runs there only: not to build scripts.
+const PLATFORM: &str = if cfg!(target_arch = "aarch64") {
+    "aarch64-unknown-linux-gnu"
+} else {
+    "x86_64-unknown-linux-gnu"
+};
 
 /// Seconds that one input may take, and MiB that the process may.
 const INPUT_SECONDS: u32 = 10;
