@@ -35,6 +35,8 @@ const SLICES_MAX: usize = 32;
 const HANG_UP_LIMIT: Duration = Duration::from_secs(5);
 /// Rounds of reading and writing before other tasks get their turn.
 const TURNS_MAX: usize = 8;
+/// Octets taken before other tasks get their turn: ten thousand frames, where a peer sends small ones.
+const TAKEN_MAX: usize = 256 * 1024;
 
 thread_local! {
     static READ_BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_MAX].into_boxed_slice());
@@ -70,7 +72,7 @@ enum Stage {
 /// What one look at the transport brought.
 enum Arrival {
     Nothing,
-    Octets,
+    Octets(usize),
     EndOfStream,
     Failed(io::Error),
 }
@@ -104,7 +106,7 @@ impl Driver {
                 match Pin::new(&mut self.transport).poll_read(cx, &mut read) {
                     Poll::Pending => Arrival::Nothing,
                     Poll::Ready(Ok(())) if read.filled().is_empty() => Arrival::EndOfStream,
-                    Poll::Ready(Ok(())) => Arrival::Octets,
+                    Poll::Ready(Ok(())) => Arrival::Octets(read.filled().len()),
                     Poll::Ready(Err(error)) => Arrival::Failed(error),
                 }
             } else {
@@ -133,7 +135,7 @@ impl Driver {
             match arrival {
                 Arrival::EndOfStream => protocol.handle_end_of_stream(now),
                 Arrival::Failed(_) => protocol.abort(),
-                Arrival::Nothing | Arrival::Octets => {}
+                Arrival::Nothing | Arrival::Octets(_) => {}
             }
             if protocol
                 .poll_timeout()
@@ -280,9 +282,16 @@ impl Driver {
 
     fn run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut events = std::mem::take(&mut self.events);
+        let mut taken = 0;
         for _ in 0..TURNS_MAX {
+            if taken >= TAKEN_MAX {
+                break;
+            }
             let arrival = self.take_input(cx, &mut events);
-            let more_to_read = matches!(arrival, Arrival::Octets);
+            let more_to_read = matches!(arrival, Arrival::Octets(_));
+            if let Arrival::Octets(octets) = arrival {
+                taken += octets;
+            }
             let failure = match arrival {
                 Arrival::Failed(error) => Some(error),
                 _ => None,
