@@ -1,6 +1,7 @@
 //! Sessions over a connection that breaks: at every octet, in both directions, in every way.
 #![allow(missing_docs, reason = "tests are named as sentences")]
 #![allow(
+    clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
     reason = "clippy looks for tests in functions alone"
