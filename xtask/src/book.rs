@@ -9,7 +9,7 @@ use crate::workspace::{Workspace, cargo};
 use crate::{Failure, child, reference, unexpected};
 
 /// The release of mdBook that builds. Another one may want other settings.
-const MDBOOK_VERSION: &str = "0.4.52";
+const MDBOOK_VERSION: &str = "0.5.4";
 
 /// `cargo xtask book`
 pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
@@ -109,8 +109,7 @@ fn check_links(src: &Path, pages: &BTreeSet<PathBuf>) -> Result<(), Failure> {
             }
             if !src.join(&target).is_file() {
                 problems.push(format!("{}: {link} leads nowhere", page.display()));
-            } else if !heading.is_empty()
-                && !headings(&read(&src.join(&target))?).contains(heading)
+            } else if !heading.is_empty() && !headings(&read(&src.join(&target))?).contains(heading)
             {
                 problems.push(format!("{}: {link}: no such heading", page.display()));
             }
@@ -244,6 +243,8 @@ mod tests {
 
     #[test]
     fn headings_have_the_anchors_of_mdbook() {
-        assert!(headings("## Where a `pcall` is, and isn't\n").contains("where-a-pcall-is-and-isnt"));
+        assert!(
+            headings("## Where a `pcall` is, and isn't\n").contains("where-a-pcall-is-and-isnt")
+        );
     }
 }

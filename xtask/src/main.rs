@@ -2,10 +2,13 @@
 
 #![forbid(unsafe_code)]
 
+mod book;
 mod child;
+mod deb;
 mod layers;
 mod lua;
 mod module;
+mod reference;
 mod spec;
 mod tap;
 mod types;
@@ -18,6 +21,8 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask TASK
 
+  book      put the book together with the Lua reference, check its links, build it with mdBook  [--check]
+  deb       build a Debian package           [--out DIR] [--dev] [--try]
   layers    check that dependencies between crates point one way
   module    build vortex.so for one Lua      [--lua LUA] [--out DIR] [--release]
   modules   build vortex.so for every Lua, as DIR/5.1/vortex.so and so on  [--out DIR] [--release]
@@ -28,6 +33,7 @@ usage: cargo xtask TASK
 
 LUA is lua51, lua52, lua53, lua54, lua55 or luajit. `spec --all` runs in every Lua, with the command `luavortex` where no
 stock interpreter is installed; --embedded runs in that command, built with the Lua, and loads no vortex.so.
+`book --check` builds no HTML. `deb --dev` packs builds that are not optimized; --try unpacks the package and uses it.
 ";
 
 /// What went wrong, for people.
@@ -38,6 +44,8 @@ fn main() -> ExitCode {
     let task = arguments.next().unwrap_or_default();
     let arguments: Vec<String> = arguments.collect();
     let outcome = match task.as_str() {
+        "book" => book::run(&arguments),
+        "deb" => deb::run(&arguments),
         "layers" => no_more(&arguments).and_then(|()| layers::check()),
         "module" => module::run(&arguments),
         "modules" => module::run_all(&arguments),

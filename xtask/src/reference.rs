@@ -125,7 +125,8 @@ fn items(source: &str) -> Vec<Item> {
 
 impl Item {
     fn tag(&self, name: &str) -> Option<&str> {
-        self.all(name).next()
+        let tag = self.tags.iter().find(|(tag, _)| tag == name);
+        tag.map(|(_, rest)| rest.as_str())
     }
 
     fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
@@ -303,7 +304,12 @@ fn function(
         } else {
             plain.to_owned()
         });
-        let _ = writeln!(rows, "| `{plain}` | `{}` | {} |", cell(of_type), cell(about));
+        let _ = writeln!(
+            rows,
+            "| `{plain}` | `{}` | {} |",
+            cell(of_type),
+            cell(about)
+        );
     }
     let shown = if is_method {
         name.replacen('.', ":", 1)
@@ -318,7 +324,12 @@ fn function(
     for value in item.all("return") {
         let (of_type, rest) = type_and_rest(value);
         let (name, about) = word(rest).unwrap_or((rest, ""));
-        let _ = writeln!(returns, "| `{name}` | `{}` | {} |", cell(of_type), cell(about));
+        let _ = writeln!(
+            returns,
+            "| `{name}` | `{}` | {} |",
+            cell(of_type),
+            cell(about)
+        );
     }
     if !returns.is_empty() {
         let _ = write!(out, "| result | type | |\n|---|---|---|\n{returns}\n");
@@ -357,7 +368,9 @@ function channel.send_msg (channel, content, size,
         );
         assert!(page.starts_with("# vortex.channel\n\nChannels: messages. And more.\n"));
         assert!(
-            page.contains("### `channel:send_msg (content, [size], [handler])`\n\nSends a message.\n"),
+            page.contains(
+                "### `channel:send_msg (content, [size], [handler])`\n\nSends a message.\n"
+            ),
             "{page}"
         );
         assert!(
@@ -373,10 +386,7 @@ function channel.send_msg (channel, content, size,
     #[test]
     fn what_is_said_about_a_module_begins_with_a_sentence() {
         let items = items(SOURCE);
-        let module = items
-            .iter()
-            .find(|item| item.is_module("channel"))
-            .unwrap();
+        let module = items.iter().find(|item| item.is_module("channel")).unwrap();
         assert_eq!(module.first_sentence(), Some("Channels: messages."));
     }
 }

@@ -17,6 +17,14 @@ const EXPECT: &str = "-- expect: ";
 /// What the pages tell the reader to make, under the names that their scripts use.
 const CERTIFICATES: [&str; 2] = ["localhost.crt", "localhost.key"];
 
+/// What the operating system adds to messages.
+const OF_THE_SYSTEM: [&str; 4] = [
+    "Address already in use",
+    "Cannot assign requested address",
+    "Connection refused",
+    "Permission denied",
+];
+
 /// A block of Lua in a page.
 struct Block {
     page: PathBuf,
@@ -38,18 +46,22 @@ impl Block {
     }
 }
 
-fn pages(directory: &Path) -> Vec<PathBuf> {
-    let mut pages = Vec::new();
+/// The files below a directory whose names end in one of these ways, in order.
+fn files(directory: &Path, extensions: &[&str]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            pages.extend(self::pages(&path));
-        } else if path.extension().is_some_and(|extension| extension == "md") {
-            pages.push(path);
+            found.extend(files(&path, extensions));
+        } else if path
+            .extension()
+            .is_some_and(|extension| extensions.iter().any(|wanted| extension == *wanted))
+        {
+            found.push(path);
         }
     }
-    pages.sort();
-    pages
+    found.sort();
+    found
 }
 
 fn blocks(page: &Path) -> Vec<Block> {
@@ -77,7 +89,7 @@ fn blocks(page: &Path) -> Vec<Block> {
 }
 
 fn all_blocks() -> Vec<Block> {
-    let mut pages = pages(&root().join("docs"));
+    let mut pages = files(&root().join("docs"), &["md"]);
     pages.push(root().join("README.md"));
     pages.iter().flat_map(|page| blocks(page)).collect()
 }
@@ -116,9 +128,8 @@ fn every_piece_of_a_script_can_be_compiled() {
     let directory = Directory::new("book-pieces");
     for block in all_blocks() {
         directory.write("piece.lua", &block.text);
-        let outcome = run(
-            luavortex(["-e", "assert (loadfile 'piece.lua')"]).current_dir(directory.path())
-        );
+        let outcome =
+            run(luavortex(["-e", "assert (loadfile 'piece.lua')"]).current_dir(directory.path()));
         assert!(
             outcome.status.success(),
             "{}: {}",
@@ -137,18 +148,55 @@ fn every_handler_has_a_page_with_a_script() {
         .filter_map(|line| line.split_whitespace().next())
         .collect();
     assert!(handlers.len() > 15, "{handlers:?}");
-    let pages = pages(&root().join("docs/handlers"));
+    let pages = files(&root().join("docs/handlers"), &["md"]);
     for handler in handlers {
         let page = pages.iter().find(|page| {
             let text = fs::read_to_string(page).unwrap();
             text.lines()
                 .any(|line| line.starts_with("Type: ") && line.contains(&format!("`{handler}`")))
         });
-        let page =
-            page.unwrap_or_else(|| panic!("no page in docs/handlers has `Type: {handler}`"));
+        let page = page.unwrap_or_else(|| panic!("no page in docs/handlers has `Type: {handler}`"));
         let has_script = blocks(page)
             .iter()
             .any(|block| !block.expected().is_empty());
         assert!(has_script, "{} has no script", page.display());
+    }
+}
+
+/// What the page about troubleshooting quotes, in pieces: `…` stands for what differs.
+fn quoted_messages(page: &str) -> Vec<&str> {
+    page.lines()
+        .filter_map(|line| line.strip_prefix("| `"))
+        .filter_map(|line| line.split_once("` ").map(|(message, _)| message))
+        .collect()
+}
+
+#[test]
+fn every_message_that_is_explained_is_one_that_scripts_get() {
+    let page = fs::read_to_string(root().join("docs/troubleshooting.md")).unwrap();
+    let messages = quoted_messages(&page);
+    assert!(messages.len() > 40, "{messages:?}");
+    let sources: Vec<String> = files(&root().join("crates"), &["rs", "lua"])
+        .iter()
+        .filter(|path| path.components().all(|part| part.as_os_str() != "tests"))
+        .map(|path| {
+            // Long messages are continued on the next line.
+            let source = fs::read_to_string(path).unwrap();
+            let joined = source.replace("\"\n", "\n").replace(".. \"", "");
+            let words: Vec<&str> = joined.split_whitespace().collect();
+            words.join(" ").replace("\\ ", "").replace("\\\"", "\"")
+        })
+        .collect();
+    for message in messages {
+        let pieces = message.split('…').flat_map(|part| part.split(": "));
+        let pieces = pieces.map(|piece| {
+            piece.trim_matches(|end: char| end.is_ascii_digit() || end.is_whitespace())
+        });
+        for piece in pieces.filter(|piece| piece.len() > 5 && !OF_THE_SYSTEM.contains(piece)) {
+            assert!(
+                sources.iter().any(|source| source.contains(piece)),
+                "no source says {piece:?}, of {message:?}"
+            );
+        }
     }
 }
