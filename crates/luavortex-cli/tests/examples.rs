@@ -168,6 +168,7 @@ fn syslog_raw_takes_what_logger_writes() {
 fn a_chat_room_stays_open() {
     let mut room = Running::start(luavortex(["examples/chat_room.lua", "0"]).current_dir(root()));
     room.wait_for(last_number);
+    room.wait_until_asleep();
     room.signal(SIGINT);
     room.finish().expect_code(0);
 }
