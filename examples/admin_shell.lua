@@ -47,12 +47,13 @@ local commands = {
 
 local function execute (name, line)
    local command, rest = line:match "^(%w+) ?(.*)$"
-   if not commands[command] then
+   local run = rawget (commands, command or "")
+   if not run then
       return nil, "there is no command " .. tostring (command)
    elseif not users[name].commands[command] then
       return nil, name .. " may not use " .. command
    end
-   return commands[command] (users[name], rest)
+   return run (users[name], rest)
 end
 
 local service = vortex.ctx.new ()
@@ -95,8 +96,8 @@ local function login (name, password)
    local status, message
    conn, status, message = vortex.tls.start_tls (conn, "localhost")
    assert (status == vortex.status_OK, message)
-   status, message = vortex.sasl.start_auth (conn, vortex.sasl.SCRAM_SHA_256, name, password)
-   assert (status == vortex.status_OK, message)
+   local known, why = vortex.sasl.start_auth (conn, vortex.sasl.SCRAM_SHA_256, name, password)
+   assert (known == vortex.status_OK, why)
    local channel = assert (conn:open_channel (0, SHELL))
    return function (line)
       local frame = assert (channel:request (line))

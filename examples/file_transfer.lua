@@ -64,11 +64,10 @@ local function progress (received, size)
 end
 
 -- The client's side: true, or nil and why not. `write` takes each piece.
+---@param write fun(piece: string)
 local function fetch (channel, name, write)
    local received, size = 0, nil
-   local answers = assert (channel:answers ("get " .. name))
-   local frame, message = answers ()
-   while frame do
+   for frame in assert (channel:answers ("get " .. name)) do
       if frame.type == "ERR" then
          return nil, frame.payload
       elseif not size then
@@ -79,11 +78,10 @@ local function fetch (channel, name, write)
          received = received + frame.payload_size
          progress (received, size)
       end
-      frame, message = answers ()
    end
    -- the answers end early when the connection does
    if received ~= size then
-      return nil, message or "the file has changed meanwhile"
+      return nil, "not all of it came"
    end
    print ("received " .. received .. " octets")
    return true
@@ -99,12 +97,13 @@ if arg and arg[1] == "serve" then
    print ("serving on port " .. serve (arg[2], "0.0.0.0", arg[3] or "0").port)
    vortex.wait_listeners (ctx, true)
 elseif arg and arg[1] == "get" then
-   local file = assert (io.open (arg[4], "wb"))
-   assert (fetch (connect (arg[2], arg[3]), arg[4], function (piece) assert (file:write (piece)) end))
+   local name = assert (arg[4], "the name of a file is missing")
+   local file = assert (io.open (name, "wb"))
+   assert (fetch (connect (arg[2], arg[3]), name, function (piece) assert (file:write (piece)) end))
    file:close ()
 else
    local path = os.tmpname ()
-   local directory, name = path:match "^(.*)/([^/]*)$"
+   local directory, name = assert (path:match "^(.*)/([^/]*)$")
    local content = string.rep (string.char (0, 1, 2, 3, 10, 13, 254, 255), 1024 * 1024)
    local file = assert (io.open (path, "wb"))
    file:write (content)

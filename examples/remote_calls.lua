@@ -24,6 +24,7 @@ assert (ctx:init (), "the ctx did not start")
 -- The listener ------------------------------------------------------------------------------------------------------
 
 local ordered = 0
+---@type table<string, (fun(...: any): any)?>
 local procedures = {
    upper = string.upper,
    square = function (x) return string.format ("%d", x * x) end,

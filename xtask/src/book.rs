@@ -140,15 +140,10 @@ fn links(text: &str) -> Vec<&str> {
         if in_code {
             continue;
         }
-        // What stands between backticks is no link.
+        // What stands between backticks is no link; the text of a link may stand there, with its target outside.
         for part in line.split('`').step_by(2) {
             links.extend(targets(part));
         }
-        // The text of a link may be in backticks itself.
-        links.extend(line.match_indices("`](").filter_map(|(place, mark)| {
-            let rest = line.get(place + mark.len()..)?;
-            rest.split_once(')').map(|(target, _)| target)
-        }));
     }
     links.retain(|link| !link.contains("://") && !link.starts_with("mailto:"));
     links
@@ -157,7 +152,6 @@ fn links(text: &str) -> Vec<&str> {
 fn targets(text: &str) -> impl Iterator<Item = &str> {
     text.split("](")
         .skip(1)
-        .filter(|rest| !rest.is_empty())
         .filter_map(|rest| rest.split_once(')').map(|(target, _)| target))
 }
 

@@ -1,6 +1,6 @@
 //! The listener of the book's page about deploying, behind HAProxy with the settings in `packaging/`.
 
-#![allow(clippy::panic, clippy::unwrap_used)]
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 mod support;
 
