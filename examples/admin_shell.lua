@@ -26,7 +26,7 @@ local certificates = here .. "/../spec/certificates/"
 -- A real one keeps the keys of SCRAM instead of passwords: see vortex.ScramKeys.
 local users = {
    ann = { password = "correct horse", commands = { get = true, help = true, set = true } },
-   ben = { password = "battery staple", commands = { get = true, help = true } }
+   ben = { password = "battery staple", commands = { get = true, help = true, set = false } }
 }
 local settings, log = {}, {}
 
@@ -39,7 +39,7 @@ local commands = {
    end,
    help = function (user)
       local names = {}
-      for name in pairs (user.commands) do names[#names + 1] = name end
+      for name, may_use in pairs (user.commands) do names[#names + 1] = may_use and name or nil end
       table.sort (names)
       return table.concat (names, ", ")
    end
@@ -47,13 +47,13 @@ local commands = {
 
 local function execute (name, line)
    local command, rest = line:match "^(%w+) ?(.*)$"
-   local run = rawget (commands, command or "")
-   if not run then
+   local may_use = users[name].commands[command]
+   if may_use == nil then
       return nil, "there is no command " .. tostring (command)
-   elseif not users[name].commands[command] then
+   elseif not may_use then
       return nil, name .. " may not use " .. command
    end
-   return run (users[name], rest)
+   return commands[command] (users[name], rest)
 end
 
 local service = vortex.ctx.new ()

@@ -70,6 +70,7 @@ test ("D14: check is a method, true for its own type and false for everything el
          t.equal (check (value), false, part .. ".check of " .. tostring (value))
       end
       t.equal (check (nil), false)
+      ---@diagnostic disable-next-line: redundant-parameter -- further arguments do no harm
       t.equal (check (conn, "more", "arguments"), part == "connection")
    end
 end)

@@ -213,8 +213,9 @@ test ("a queue keeps its values alive and lets go of them when they are taken", 
    local queue = asyncqueue.new ()
    local weak = setmetatable ({}, { __mode = "v" })
    local function fill ()
-      weak[1] = {}
-      queue:push (weak[1])
+      local value = {}
+      weak[1] = value
+      queue:push (value)
    end
    fill ()
    collectgarbage ()

@@ -48,6 +48,7 @@ end
 -- Authenticates bob; the password is the right one unless another is given.
 function session.authenticate (conn, mech, password)
    local given = credentials (mech, password)
+   ---@diagnostic disable-next-line: missing-parameter -- they are in the table
    return sasl.start_auth (conn, unpack (given, 1, given.n or #given))
 end
 

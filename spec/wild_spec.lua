@@ -351,7 +351,7 @@ wild ("prelude: what is left of a test is collected in any order, with work in f
       things = { ctx = ctx2, conn = vortex.connection.new (ctx2, "localhost", port), queue = vortex.asyncqueue.new () }
       things.channel = things.conn:open_channel (0, REGULAR, queue_reply, things.queue)
       things.pool = things.conn:channel_pool_new (REGULAR, 1)
-      things.channel:send_msg ("one", 3)
+      t.ok (things.channel):send_msg ("one", 3)
       things.conn:open_channel (0, REGULAR, nil, nil, function () end)
       ctx2 = nil
       for step = 0, #order - 1 do

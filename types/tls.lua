@@ -24,7 +24,7 @@ function tls.init (ctx) end
 ---@param server_name? string The name to ask for. Default: the host of the connection.
 ---@param tls_notify vortex.TlsNotifyHandler With it the call returns nil at once, and the handler is told.
 ---@param data? any Handed to `tls_notify`.
----@return vortex.Connection? conn The connection to use from now on. Nil with `tls_notify`.
+---@return vortex.Connection conn The connection to use from now on. (Nil with `tls_notify`.)
 ---@return integer? status 2 (`vortex.status_OK`): encrypted. 1 (`vortex.status_ERROR`): not.
 ---@return string? message What happened.
 function tls.start_tls (conn, server_name, tls_notify, data) end

@@ -46,10 +46,11 @@ const FILES: &[(&str, &str)] = &[
     ),
 ];
 
-/// What is packed compressed, under which name.
-const COMPRESSED: &[(&str, &str)] = &[
-    ("packaging/luavortex.1", "usr/share/man/man1/luavortex.1"),
-    ("CHANGELOG.md", "usr/share/doc/luavortex/changelog"),
+/// Where completions go: the shell and the file.
+const COMPLETIONS: &[(&str, &str)] = &[
+    ("bash", "usr/share/bash-completion/completions/luavortex"),
+    ("fish", "usr/share/fish/vendor_completions.d/luavortex.fish"),
+    ("zsh", "usr/share/zsh/vendor-completions/_luavortex"),
 ];
 
 /// `cargo xtask deb`
@@ -69,8 +70,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     let out = out.unwrap_or_else(|| directory.clone());
     fs::create_dir_all(&out).map_err(|error| format!("{}: {error}", out.display()))?;
 
-    let architecture = line(Command::new("dpkg").arg("--print-architecture"))?;
-    let triplet = line(Command::new("cc").arg("-print-multiarch"))?;
+    let architecture = printed(Command::new("dpkg").arg("--print-architecture"))?;
+    let triplet = printed(Command::new("cc").arg("-print-multiarch"))?;
     let version = version(&workspace)?;
     let tree = directory.join("tree");
     remove(&tree)?;
@@ -119,13 +120,22 @@ fn fill(root: &Path, tree: &Path, triplet: &str, release: bool) -> Result<(), Fa
             install(&file, &tree.join(folder), "644", false)?;
         }
     }
-    for (source, target) in COMPRESSED {
-        let target = tree.join(target);
-        write(&target, &read(&root.join(source))?)?;
-        child::check(
-            Command::new("gzip").args(["-9", "-n"]).arg(&target),
-            child::MOMENT_LIMIT,
-        )?;
+    let manual = tree.join("usr/share/man/man1");
+    child::check(
+        Command::new(&command).arg("man").arg(&manual),
+        child::MOMENT_LIMIT,
+    )?;
+    let changelog = tree.join("usr/share/doc/luavortex/changelog");
+    write(&changelog, &read(&root.join("CHANGELOG.md"))?)?;
+    let mut compressed = files(&manual)?;
+    compressed.push(changelog);
+    child::check(
+        Command::new("gzip").args(["-9", "-n"]).args(compressed),
+        child::MOMENT_LIMIT,
+    )?;
+    for (shell, target) in COMPLETIONS {
+        let script = printed(Command::new(&command).args(["completions", shell]))?;
+        write(&tree.join(target), &(script + "\n"))?;
     }
     let copyright = format!(
         "LuaVortex may be used under the MIT licence or the Apache License 2.0, whichever you like.\n\n{}\n\
@@ -173,8 +183,8 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
         .map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// What a command prints, as one line.
-fn line(command: &mut Command) -> Result<String, Failure> {
+/// What a command prints, without the space around it.
+fn printed(command: &mut Command) -> Result<String, Failure> {
     let output = command
         .output()
         .map_err(|error| format!("cannot run {command:?}: {error}"))?;
@@ -203,14 +213,18 @@ fn version(workspace: &Workspace) -> Result<String, Failure> {
 
 /// In KiB.
 fn installed_size(tree: &Path) -> Result<String, Failure> {
-    let size = line(Command::new("du").args(["-k", "-s"]).arg(tree))?;
+    let size = printed(Command::new("du").args(["-k", "-s"]).arg(tree))?;
     Ok(size.split_whitespace().next().unwrap_or("0").to_owned())
 }
 
 fn control(version: &str, architecture: &str, size: String) -> Result<String, Failure> {
     // Built against this one, it may not run with an older.
-    let libc =
-        line(Command::new("dpkg-query").args(["-W", "-f", "${source:Upstream-Version}", "libc6"]))?;
+    let libc = printed(Command::new("dpkg-query").args([
+        "-W",
+        "-f",
+        "${source:Upstream-Version}",
+        "libc6",
+    ]))?;
     let variable =
         |name: &str, default: &str| env::var(name).unwrap_or_else(|_| default.to_owned());
     let name = variable("DEBFULLNAME", "LuaVortex maintainers");

@@ -71,7 +71,7 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "luavortex-cli",
-        ours: &["luavortex", "lua-link"],
+        ours: &["luavortex", "beep-session", "lua-link"],
         ours_in_tests: &[],
         never: &[],
         bare: false,

@@ -4,7 +4,10 @@
 
 mod book;
 mod child;
+mod corpus;
 mod deb;
+mod floods;
+mod fuzz;
 mod layers;
 mod lua;
 mod module;
@@ -12,6 +15,7 @@ mod reference;
 mod spec;
 mod tap;
 mod types;
+mod unsafe_code;
 mod valgrind;
 mod workspace;
 
@@ -23,12 +27,16 @@ usage: cargo xtask TASK
 
   book      put the book together with the Lua reference, check its links, build it with mdBook  [--check]
   deb       build a Debian package           [--out DIR] [--dev] [--try]
+  corpus    cut seeds for the fuzz targets out of recordings    [--from DIR] [--into DIR]
+  floods    measure an honest client while others flood its listener
+  fuzz      run the fuzz targets             [--target NAME] [--seconds N]
   layers    check that dependencies between crates point one way
   module    build vortex.so for one Lua      [--lua LUA] [--out DIR] [--release]
   modules   build vortex.so for every Lua, as DIR/5.1/vortex.so and so on  [--out DIR] [--release]
   spec      run the Lua specs in stock Luas  [--lua LUA] [--all] [--require] [--embedded]
   tap       have real sessions judged octet by octet
   types     check examples and specs against the editor definitions
+  unsafe    list what is unsafe, and check that it says why
   valgrind  run the Lua specs under valgrind, and look for memory that grows with work  [--lua LUA] [SPEC...]
 
 LUA is lua51, lua52, lua53, lua54, lua55 or luajit. `spec --all` runs in every Lua, with the command `luavortex` where no
@@ -46,12 +54,16 @@ fn main() -> ExitCode {
     let outcome = match task.as_str() {
         "book" => book::run(&arguments),
         "deb" => deb::run(&arguments),
+        "corpus" => corpus::run(&arguments),
+        "floods" => no_more(&arguments).and_then(|()| floods::run()),
+        "fuzz" => fuzz::run(&arguments),
         "layers" => no_more(&arguments).and_then(|()| layers::check()),
         "module" => module::run(&arguments),
         "modules" => module::run_all(&arguments),
         "spec" => spec::run(&arguments),
         "tap" => no_more(&arguments).and_then(|()| tap::run()),
         "types" => no_more(&arguments).and_then(|()| types::check()),
+        "unsafe" => no_more(&arguments).and_then(|()| unsafe_code::check()),
         "valgrind" => valgrind::run(&arguments),
         "" => Err(USAGE.to_owned()),
         other => Err(format!("there is no task `{other}`\n\n{USAGE}")),

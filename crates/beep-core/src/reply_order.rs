@@ -66,6 +66,13 @@ impl ReplyOrder {
         self.position(msgno).is_some()
     }
 
+    /// Whether the reply to this MSG is what all others wait for.
+    pub(crate) fn is_next(&self, msgno: MsgNo) -> bool {
+        self.owed
+            .get(self.handed_over)
+            .is_some_and(|oldest| oldest.msgno == msgno)
+    }
+
     /// The first frame of a MSG arrived.
     pub(crate) fn begin(&mut self, msgno: MsgNo) {
         let counts_on = self

@@ -18,7 +18,7 @@ use crate::sasl::{
     self, Answer, Binding, ClientExchange, Credentials, Identity, Mechanism, Question,
     ServerExchange, Step,
 };
-use crate::services::Service;
+use crate::services::{Service, Start};
 use crate::session::Session;
 
 /// Why this side was not authenticated to the peer.
@@ -417,16 +417,6 @@ enum Owed {
     Reply { number: ChannelNumber, msgno: MsgNo },
 }
 
-/// A start with which the peer wants to authenticate itself.
-pub(crate) struct Start<'a> {
-    pub(crate) number: ChannelNumber,
-    /// Which of the offers it is.
-    pub(crate) index: usize,
-    pub(crate) content: Option<&'a ProfileContent>,
-    /// The name that it asks for.
-    pub(crate) server_name: Option<&'a str>,
-}
-
 /// The peer starts a channel to authenticate itself.
 pub(crate) fn start_requested(
     session: &Session,
@@ -472,9 +462,7 @@ pub(crate) fn start_requested(
         }
         state.is_authenticating = true;
     }
-    let server_name = session
-        .server_name()
-        .or_else(|| start.server_name.map(str::to_owned));
+    let server_name = session.server_name().or_else(|| start.server_name.clone());
     let host = server_name
         .clone()
         .or_else(|| Some(session.addresses()?.local.ip().to_string()))
@@ -561,7 +549,7 @@ impl Listening {
                 question.server_name = question.server_name.or_else(|| self.server_name.clone());
                 let exchange = self.me.upgrade().map(|me| (session.clone(), me));
                 let request = Request { question, exchange };
-                session.shared.application.authenticate(session, request);
+                session.shared.services.authenticate(session, request);
             }
             Step::Success { identity, data } => {
                 if session.authenticated(&identity) {

@@ -35,6 +35,8 @@ const SLICES_MAX: usize = 32;
 const HANG_UP_LIMIT: Duration = Duration::from_secs(5);
 /// Rounds of reading and writing before other tasks get their turn.
 const TURNS_MAX: usize = 8;
+/// Octets taken before other tasks get their turn: ten thousand frames, where a peer sends small ones.
+const TAKEN_MAX: usize = 256 * 1024;
 
 thread_local! {
     static READ_BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_MAX].into_boxed_slice());
@@ -70,7 +72,7 @@ enum Stage {
 /// What one look at the transport brought.
 enum Arrival {
     Nothing,
-    Octets,
+    Octets(usize),
     EndOfStream,
     Failed(io::Error),
 }
@@ -104,7 +106,7 @@ impl Driver {
                 match Pin::new(&mut self.transport).poll_read(cx, &mut read) {
                     Poll::Pending => Arrival::Nothing,
                     Poll::Ready(Ok(())) if read.filled().is_empty() => Arrival::EndOfStream,
-                    Poll::Ready(Ok(())) => Arrival::Octets,
+                    Poll::Ready(Ok(())) => Arrival::Octets(read.filled().len()),
                     Poll::Ready(Err(error)) => Arrival::Failed(error),
                 }
             } else {
@@ -133,7 +135,7 @@ impl Driver {
             match arrival {
                 Arrival::EndOfStream => protocol.handle_end_of_stream(now),
                 Arrival::Failed(_) => protocol.abort(),
-                Arrival::Nothing | Arrival::Octets => {}
+                Arrival::Nothing | Arrival::Octets(_) => {}
             }
             if protocol
                 .poll_timeout()
@@ -280,9 +282,16 @@ impl Driver {
 
     fn run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut events = std::mem::take(&mut self.events);
+        let mut taken = 0;
         for _ in 0..TURNS_MAX {
+            if taken >= TAKEN_MAX {
+                break;
+            }
             let arrival = self.take_input(cx, &mut events);
-            let more_to_read = matches!(arrival, Arrival::Octets);
+            let more_to_read = matches!(arrival, Arrival::Octets(_));
+            if let Arrival::Octets(octets) = arrival {
+                taken += octets;
+            }
             let failure = match arrival {
                 Arrival::Failed(error) => Some(error),
                 _ => None,
@@ -302,11 +311,8 @@ impl Driver {
             if std::mem::take(&mut self.has_transmitted) {
                 self.session.shared.application.transmitted(&self.session);
             }
-            if let Some(handshake) = self.take_handshake() {
-                return self.begin_handshake(cx, handshake);
-            }
             let could_read = self.wants_read;
-            let (deadline, more_to_write) = {
+            let (deadline, more_to_write, handshake) = {
                 let mut state = self.session.shared.state();
                 if !state
                     .driver
@@ -320,6 +326,12 @@ impl Driver {
                 while let Some(event) = state.protocol.poll_event() {
                     events.push(event);
                 }
+                // The peers agreed to TLS, and what this side said of it is written.
+                let handshake = if self.output.is_empty() && state.protocol.is_tuning_agreed() {
+                    state.handshake.take()
+                } else {
+                    None
+                };
                 let protocol = &state.protocol;
                 self.wants_read =
                     state.reading && !protocol.is_input_held() && protocol.end().is_none();
@@ -327,14 +339,18 @@ impl Driver {
                 let more_to_write = self.output.is_empty()
                     && self.write_failure.is_none()
                     && protocol.wants_transmit();
-                (protocol.poll_timeout(), more_to_write)
+                (protocol.poll_timeout(), more_to_write, handshake)
             };
+            if let Some(handshake) = handshake {
+                self.events = events;
+                return self.begin_handshake(cx, *handshake);
+            }
             if !events.is_empty() || more_to_write {
                 continue;
             }
             let due = self.arm_timer(cx, deadline);
-            // Reading that was just allowed again has registered no interest yet.
-            // So have octets that were held back for a layer that was refused.
+            // Reading that was just allowed again has registered no interest yet, and what was held back for a layer that
+            // was refused is still to be taken.
             let may_read_again = self.wants_read && (!could_read || !self.held_input.is_empty());
             if !more_to_read && !due && !may_read_again {
                 return Poll::Pending;
@@ -344,18 +360,6 @@ impl Driver {
         self.events = events;
         cx.waker().wake_by_ref();
         Poll::Pending
-    }
-
-    /// What is to be done with the transport, once the peers agreed to TLS and what this side said of it is written.
-    fn take_handshake(&mut self) -> Option<Handshake> {
-        if !self.output.is_empty() {
-            return None;
-        }
-        let mut state = self.session.shared.state();
-        if !state.protocol.is_tuning_agreed() {
-            return None;
-        }
-        state.handshake.take().map(|handshake| *handshake)
     }
 
     /// Hands the transport over, and what was read behind the agreement: it belongs to the handshake.
@@ -397,7 +401,7 @@ impl Driver {
             }
         };
         self.session.shared.state().protocol.abort();
-        let mut events = Vec::new();
+        let mut events = std::mem::take(&mut self.events);
         while let Some(event) = self.session.shared.state().protocol.poll_event() {
             events.push(event);
         }

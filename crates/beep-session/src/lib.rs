@@ -50,6 +50,7 @@
 //! | watch whether a peer is alive, and be watched | [`Session::watch`], [`Services`] |
 //! | bound windows, memory and time | [`Config`] |
 //! | say who one is, and have peers say it | [`sasl`] |
+//! | encrypt, and know with whom | [`Connection::start_tls`], [`Services::serve_tls`], [`tls`] |
 //! | learn why something failed | [`Error`], [`Family`], [`End`] |
 //!
 //! Below that is a layer without queues or tasks of its own: [`Session`] takes commands and calls
@@ -63,7 +64,7 @@
 //! [`Config::window_max`] a channel, and a few messages of up to [`Config::message_max`] where
 //! peers send such large ones. Methods that are `async` and send wait while the peer does not take
 //! what is sent; [`Channel::send`] does not wait. Nothing waits for ever for a peer: greetings,
-//! starts and closes have their deadlines in [`Config`], and [`Config::idle_timeout`] covers the
+//! starts, closes and handshakes have their deadlines in [`Config`], and [`Config::idle_timeout`] covers the
 //! rest.
 #![forbid(unsafe_code)]
 

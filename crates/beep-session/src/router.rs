@@ -1,13 +1,14 @@
 //! The async interface's end of a session: takes the events and hands each to whoever waits for it.
 
+mod requests;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use beep_core::{
-    ChannelFailure, ChannelNumber, ErrorReply, Event, ProfileContent, ProfileOffer, ReplyCode,
-    StartRequest,
+    ChannelFailure, ChannelNumber, Event, ProfileContent, ProfileOffer, ReplyCode, StartRequest,
 };
 use tokio::sync::{Notify, oneshot};
 
@@ -17,8 +18,7 @@ use crate::channel::Channel;
 use crate::connection::{Connection, Hold};
 use crate::error::Error;
 use crate::mailbox::Mailbox;
-use crate::pending::{PendingClose, PendingStart};
-use crate::profiles::{IncomingClose, IncomingStart, Profile, Profiles};
+use crate::profiles::Profiles;
 
 type OnClose = Box<dyn FnOnce(&Arc<End>) + Send>;
 pub(crate) type OnSuccession = Arc<dyn Fn(Connection) + Send + Sync>;
@@ -64,31 +64,41 @@ impl Router {
         let close_limit = reply_timeout
             .saturating_mul(2)
             .saturating_add(Duration::from_secs(1));
+        let predecessor = Weak::new();
+        Router::make(
+            profiles,
+            server_name,
+            close_limit,
+            on_succession,
+            predecessor,
+        )
+    }
+
+    /// The router of the session that begins over TLS.
+    fn next(&self) -> Arc<Self> {
+        Router::make(
+            self.profiles.clone(),
+            self.server_name.clone(),
+            self.close_limit,
+            self.on_succession.clone(),
+            self.me.clone(),
+        )
+    }
+
+    fn make(
+        profiles: Profiles,
+        server_name: Option<String>,
+        close_limit: Duration,
+        on_succession: Option<OnSuccession>,
+        predecessor: Weak<Router>,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|me| Router {
             me: me.clone(),
             profiles,
             server_name,
             close_limit,
             on_succession,
-            predecessor: Weak::new(),
-            hold: OnceLock::new(),
-            state: Mutex::default(),
-            greeted: Notify::new(),
-            transmitted: Notify::new(),
-            ended: Notify::new(),
-            end: OnceLock::new(),
-        })
-    }
-
-    /// The router of the session that begins over TLS.
-    fn next(&self) -> Arc<Self> {
-        Arc::new_cyclic(|me| Router {
-            me: me.clone(),
-            profiles: self.profiles.clone(),
-            server_name: self.server_name.clone(),
-            close_limit: self.close_limit,
-            on_succession: self.on_succession.clone(),
-            predecessor: self.me.clone(),
+            predecessor,
             hold: OnceLock::new(),
             state: Mutex::default(),
             greeted: Notify::new(),
@@ -266,83 +276,6 @@ impl Router {
         }
     }
 
-    fn start_requested(
-        &self,
-        session: &Session,
-        number: ChannelNumber,
-        offers: Vec<ProfileOffer>,
-        server_name: Option<String>,
-    ) {
-        let pending = PendingStart {
-            session: session.clone(),
-            number,
-            is_answered: false,
-        };
-        // The first one offered that is served here (RFC 3080 §2.3.1.2).
-        let found = offers.into_iter().enumerate().find_map(|(index, offer)| {
-            let profile = self.profiles.find(&offer.uri)?.clone();
-            Some((index, offer, profile))
-        });
-        let Some((index, offer, profile)) = found else {
-            pending.refuse(ErrorReply::new(
-                ReplyCode::TRANSACTION_FAILED,
-                "no such profile here",
-            ));
-            return;
-        };
-        let Some(connection) = self.connection(session) else {
-            return;
-        };
-        if !profile.decides_start() {
-            accept(connection, pending, &profile, index, offer.content, None);
-            return;
-        }
-        let start = IncomingStart {
-            connection: connection.clone(),
-            number,
-            uri: offer.uri,
-            content: offer.content.clone(),
-            server_name: server_name.or_else(|| session.server_name()),
-        };
-        tokio::spawn(async move {
-            match profile.decide_start(start).await {
-                Ok(answer) => accept(connection, pending, &profile, index, offer.content, answer),
-                Err(error) => pending.refuse(error),
-            }
-        });
-    }
-
-    fn close_requested(
-        &self,
-        session: &Session,
-        number: ChannelNumber,
-        code: ReplyCode,
-        text: Option<String>,
-    ) {
-        let pending = PendingClose {
-            session: session.clone(),
-            number,
-            is_answered: false,
-        };
-        let mailbox = self.mailbox(number);
-        let profile = mailbox.and_then(|mailbox| self.profiles.find(&mailbox.profile).cloned());
-        match profile.filter(|profile| profile.decides_close()) {
-            Some(profile) => {
-                let Some(connection) = self.connection(session) else {
-                    return;
-                };
-                let close = IncomingClose {
-                    connection,
-                    number,
-                    code,
-                    text,
-                };
-                tokio::spawn(async move { pending.answer(profile.decide_close(close).await) });
-            }
-            None => pending.answer(Ok(())),
-        }
-    }
-
     fn close_failed(&self, session: &Session, number: ChannelNumber, why: &ChannelFailure) {
         let error = || Error::failed(why.clone());
         if !number.is_management() {
@@ -482,35 +415,5 @@ fn released(end: &Arc<End>) -> Result<(), Error> {
         Ok(())
     } else {
         Err(Error::ended(end))
-    }
-}
-
-/// Agrees to a start of the peer and sets the profile's handler to work.
-fn accept(
-    connection: Connection,
-    mut pending: PendingStart,
-    profile: &Arc<Profile>,
-    index: usize,
-    content: Option<ProfileContent>,
-    answer: Option<ProfileContent>,
-) {
-    let number = pending.number;
-    // Ahead of the answer: the peer's messages may be here right behind it.
-    let mailbox = connection
-        .router()
-        .open(number, profile.uri().to_owned(), content);
-    match connection.session().accept_start(number, index, answer) {
-        Ok(()) => {
-            pending.is_answered = true;
-            let channel = Channel::new(connection, mailbox);
-            let profile = profile.clone();
-            tokio::spawn(async move { profile.serve(channel).await });
-        }
-        Err(error) => {
-            // The session is over, or the answer's content cannot be written; the latter is refused
-            // below.
-            tracing::warn!(session = connection.session().id(), channel = %number, %error, "start not accepted");
-            connection.router().state().channels.remove(&number);
-        }
     }
 }

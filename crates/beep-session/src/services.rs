@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use beep_core::{
     ChannelFailure, ChannelNumber, ErrorReply, Event, Message, ProfileContent, ProfileOffer,
-    StartRequest, TLS_URI, UsageError,
+    StartRequest, TLS_URI, UsageError, without_port,
 };
 
-use crate::sasl::Mechanism;
+use crate::sasl::{self, Answer, Mechanism, Question};
 use crate::session::Session;
 use crate::{alive, authentication, tls, tuning};
 
@@ -32,6 +32,7 @@ struct Offered {
     alive: bool,
     tls: Option<TlsDecision>,
     mechanisms: Vec<Mechanism>,
+    authentication: Option<SaslDecision>,
     realm: Option<String>,
     requires_tls: bool,
 }
@@ -51,6 +52,18 @@ impl fmt::Debug for TlsDecision {
             TlsDecision::Application => "Application",
             TlsDecision::Decide(_) => "Decide",
         })
+    }
+}
+
+type Answered = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// Who says who peers are, if it is not the application.
+#[derive(Clone)]
+struct SaslDecision(Arc<dyn Fn(Question) -> Answered + Send + Sync>);
+
+impl fmt::Debug for SaslDecision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SaslDecision")
     }
 }
 
@@ -93,6 +106,47 @@ impl Services {
         let mechanisms = &mut self.offered().mechanisms;
         if !mechanisms.contains(&mechanism) {
             mechanisms.push(mechanism);
+        }
+    }
+
+    /// Offers peers to authenticate themselves by this mechanism, and has `decide` say what is known of who they say they
+    /// are. It may take its time; one that panics denies.
+    ///
+    /// There is one `decide` for all mechanisms: the one that was given last.
+    ///
+    /// ```
+    /// use beep_session::Services;
+    /// use beep_session::sasl::{Answer, Mechanism};
+    ///
+    /// let services = Services::new();
+    /// services.serve_sasl(Mechanism::ScramSha256, |question| async move {
+    ///     match question.auth_id.as_deref() {
+    ///         Some("bob") => Answer::Password("secret".to_owned()),
+    ///         _ => Answer::Deny,
+    ///     }
+    /// });
+    /// ```
+    pub fn serve_sasl<F, R>(&self, mechanism: Mechanism, decide: F)
+    where
+        F: Fn(Question) -> R + Send + Sync + 'static,
+        R: Future<Output = Answer> + Send + 'static,
+    {
+        self.accept_sasl(mechanism);
+        let decide = Arc::new(move |question| Box::pin(decide(question)) as Answered);
+        self.offered().authentication = Some(SaslDecision(decide));
+    }
+
+    /// Asks who the peer is: whoever [`serve_sasl`](Self::serve_sasl) named, else the application.
+    pub(crate) fn authenticate(&self, session: &Session, request: sasl::Request) {
+        let decision = self.offered().authentication.clone();
+        match decision {
+            None => session.shared.application.authenticate(session, request),
+            Some(SaslDecision(decide)) => {
+                tokio::spawn(async move {
+                    let answer = decide(request.question().clone()).await;
+                    request.answer(answer);
+                });
+            }
         }
     }
 
@@ -160,6 +214,16 @@ enum Profile {
     Alive,
     Tls(TlsDecision),
     Sasl { mechanism: Mechanism, plus: bool },
+}
+
+/// A start of the peer that one of them is to answer.
+pub(crate) struct Start<'a> {
+    pub(crate) number: ChannelNumber,
+    /// Which of the offers it is.
+    pub(crate) index: usize,
+    pub(crate) content: Option<&'a ProfileContent>,
+    /// The name that it asks for, without a port.
+    pub(crate) server_name: Option<String>,
 }
 
 /// A profile at work on one channel. Its methods are called by the task that drives the session, one at a time.
@@ -313,8 +377,8 @@ pub(crate) fn intercept(session: &Session, event: Event) -> Option<Event> {
         }
         Event::Closed { number, by_peer } => {
             let service = session.remove_service(number);
-            // The program that was told of the channel may have closed it.
             if service.as_ref().is_none_or(|service| service.is_shown()) {
+                // The program was told of the channel, and may have closed it.
                 let application = &session.shared.application;
                 application.event(session, Event::Closed { number, by_peer });
             }
@@ -324,10 +388,13 @@ pub(crate) fn intercept(session: &Session, event: Event) -> Option<Event> {
             None
         }
         Event::CloseFailed { number, why } => {
-            if let Some(service) = session.service(number) {
+            let service = session.service(number);
+            if let Some(service) = &service {
                 service.close_failed(session);
             }
-            Some(Event::CloseFailed { number, why })
+            service
+                .is_none_or(|service| service.is_shown())
+                .then_some(Event::CloseFailed { number, why })
         }
         event => Some(event),
     }
@@ -351,19 +418,18 @@ fn start_requested(
     {
         return None;
     }
+    let start = Start {
+        number,
+        index,
+        content: offer.content.as_ref(),
+        server_name: server_name
+            .map(|name| without_port(name).to_owned())
+            .filter(|name| !name.is_empty()),
+    };
     match profile {
         Profile::Alive => alive::start_requested(session, number, index),
-        Profile::Tls(decision) => {
-            let content = offer.content.as_ref();
-            tuning::start_requested(session, number, index, content, server_name, decision);
-        }
+        Profile::Tls(decision) => tuning::start_requested(session, start, decision),
         Profile::Sasl { mechanism, plus } => {
-            let start = authentication::Start {
-                number,
-                index,
-                content: offer.content.as_ref(),
-                server_name,
-            };
             authentication::start_requested(session, &start, mechanism, plus);
         }
     }

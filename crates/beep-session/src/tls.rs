@@ -35,6 +35,7 @@ mod trust;
 mod verifier;
 
 pub use crate::tuning::Request;
+pub use certificate::Certificate;
 pub use error::{CertificateFault, Error};
 pub(crate) use handshake::{Acceptor, Connector};
 pub use handshake::{Stream, accept, connect};

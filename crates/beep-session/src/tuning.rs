@@ -11,13 +11,13 @@ use std::time::Instant;
 use beep_core::{
     ChannelFailure, ChannelNumber, DocumentLimits, ErrorReply, Message, MessageKind, Outgoing,
     PROCEED_XML, ProfileContent, ProfileOffer, READY_XML, ReadyAnswer, ReplyCode, StartRequest,
-    TLS_URI, parse_ready, parse_ready_answer, without_port,
+    TLS_URI, parse_ready, parse_ready_answer,
 };
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use crate::application::Successor;
-use crate::services::{Service, TlsDecision};
+use crate::services::{Service, Start, TlsDecision};
 use crate::session::Session;
 use crate::tls::{Acceptor, ClientOptions, Connector, Error, Info, ServerOptions, Stream};
 use crate::transport::Transport;
@@ -46,8 +46,8 @@ impl Session {
     /// connection is lost, and this session ends with [`crate::End::Tls`]. What fails before, such as a refusal of the
     /// peer, leaves this session as it was.
     ///
-    /// Without a name in `options` the server has to be the one that the session's `serverName` says, or that was
-    /// connected to. A name given is also asked for in the start, and becomes the `serverName` of the session over TLS.
+    /// Without a name in `options` the server has to be the one that was connected to: by the name that starts of
+    /// services ask for ([`crate::SessionOptions::server_name`]), or else by its address. A name given is also asked for in the start, and becomes the `serverName` of the session over TLS.
     ///
     /// `done` may be called before this returns; later it runs on the task that drives the session. It must not block.
     pub fn start_tls(
@@ -60,6 +60,7 @@ impl Session {
         }
         let server_name = options.server_name.clone();
         let asked_name = server_name.clone();
+        // Not the name in force: a start of the peer may have fixed that, and it would choose whose certificate is good.
         options.server_name = options.server_name.or_else(|| self.host());
         let connector = match Connector::new(&options) {
             Ok(connector) => connector,
@@ -88,10 +89,11 @@ impl Session {
         self.shared.tls.clone()
     }
 
-    /// The name by which this side knows the peer.
+    /// The name by which this side knows the peer, whatever the peer says.
     fn host(&self) -> Option<String> {
-        self.server_name()
-            .or_else(|| self.shared.server_name.clone())
+        self.shared
+            .server_name
+            .clone()
             .or_else(|| Some(self.addresses()?.peer.ip().to_string()))
     }
 
@@ -386,19 +388,12 @@ fn refuse_message(session: &Session, number: ChannelNumber, message: &Message) {
 }
 
 /// The peer starts a channel for TLS.
-pub(crate) fn start_requested(
-    session: &Session,
-    number: ChannelNumber,
-    index: usize,
-    content: Option<&ProfileContent>,
-    server_name: Option<&str>,
-    decision: TlsDecision,
-) {
+pub(crate) fn start_requested(session: &Session, start: Start<'_>, decision: TlsDecision) {
     let refuse = |error| {
         // It fails when the session is over.
-        let _ = session.refuse_start(number, error);
+        let _ = session.refuse_start(start.number, error);
     };
-    if let Err(error) = parse_ready(content, DocumentLimits::default()) {
+    if let Err(error) = parse_ready(start.content, DocumentLimits::default()) {
         return refuse(ErrorReply::new(error.reply_code(), error.to_string()));
     }
     // It is not when this side has asked for TLS, too, and waits for the answer.
@@ -411,16 +406,13 @@ pub(crate) fn start_requested(
     let Some(successor) = session.shared.application.successor() else {
         return refuse(unavailable());
     };
-    let server_name = server_name
-        .map(|name| without_port(name).to_owned())
-        .filter(|name| !name.is_empty());
     let request = Request {
-        server_name: server_name.clone().or_else(|| session.server_name()),
+        server_name: start.server_name.clone().or_else(|| session.server_name()),
         asked: Some(Asked {
             session: session.clone(),
-            number,
-            index,
-            server_name,
+            number: start.number,
+            index: start.index,
+            server_name: start.server_name,
             successor,
         }),
     };

@@ -139,6 +139,34 @@ async fn tls_over_tls_is_refused_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn the_peer_has_no_say_in_whose_certificate_is_good() {
+    // Whoever is in the middle has a good certificate, of another host.
+    let authority = Authority::new("Our CA");
+    let made = authority.issue("evil.example");
+    let (here, there) = tokio::io::duplex(64 * 1024);
+    let config = Config::default().checked().unwrap();
+    let server = Connection::accept_with(there, echo_profiles(), config, serving(&made));
+    let options = ConnectOptions {
+        server_name: beep_session::ServerName::Name(HOST.to_owned()),
+        profiles: echo_profiles(),
+        ..ConnectOptions::default()
+    };
+    let client = within(Connection::over(here, options)).await.unwrap();
+    let start = beep_session::StartOptions::new(ECHO).server_name("evil.example");
+    within(server.open_with(start)).await.unwrap();
+    assert_eq!(client.server_name().as_deref(), Some("evil.example"));
+    let options = ClientOptions {
+        trust: authority.trust(),
+        ..ClientOptions::default()
+    };
+    let error = within(client.start_tls(options)).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the certificate of host.example was made for evil.example, not host.example"
+    );
+}
+
+#[tokio::test]
 async fn the_server_name_chooses_the_certificate_after_any_time() {
     let (first, second) = (
         self_signed("one.example", as_made),

@@ -6,6 +6,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
+use crate::tools;
+
 /// What the command line asks for.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Arguments {
@@ -95,10 +97,11 @@ pub(crate) fn parse(
     })
 }
 
-fn command() -> Command {
+/// The command line of the script runner.
+pub(crate) fn command() -> Command {
     Command::new("luavortex")
         .about("Runs Lua scripts that speak BEEP")
-        .override_usage("luavortex [options] [script [args]]")
+        .override_usage("luavortex [options] [script [args]]\n       luavortex TOOL ...")
         .disable_help_flag(true)
         .args([
             step("execute", 'e').value_name("code").help("Run this Lua code"),
@@ -112,10 +115,12 @@ fn command() -> Command {
                 .value_parser(value_parser!(OsString))
                 .help("The script to run with its arguments; - is standard input"),
         ])
-        .after_help(
+        .after_help(format!(
             "Without a script and without -e, -i and -v, luavortex prompts for Lua code when standard input is a\n\
-             terminal, and runs standard input otherwise.",
-        )
+             terminal, and runs standard input otherwise.\n\n\
+             Tools (luavortex TOOL --help tells more; ./TOOL runs a script of that name):\n{}",
+            tools::summary()
+        ))
 }
 
 fn step(name: &'static str, letter: char) -> Arg {

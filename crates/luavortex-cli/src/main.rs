@@ -1,4 +1,5 @@
-//! The `luavortex` command: runs Lua scripts that speak BEEP, with the options, messages and exit statuses of `lua`.
+//! The `luavortex` command: runs Lua scripts that speak BEEP, with the options, messages and exit statuses of `lua`,
+//! and is a box of tools for BEEP besides.
 
 #![deny(unsafe_code)]
 
@@ -8,6 +9,7 @@ mod interpreter;
 mod output;
 mod prompt;
 mod signals;
+mod tools;
 
 use std::env;
 use std::io::{self, IsTerminal};
@@ -19,7 +21,11 @@ use crate::arguments::{Arguments, Refusal, Script};
 use crate::interpreter::{Failure, Interpreter};
 
 fn main() -> ExitCode {
-    let arguments = match arguments::parse(env::args_os()) {
+    let command_line: Vec<_> = env::args_os().collect();
+    if tools::is_meant(&command_line) {
+        return tools::run(command_line);
+    }
+    let arguments = match arguments::parse(command_line) {
         Ok(arguments) => arguments,
         Err(Refusal::Help(text)) => {
             output::text(&text);

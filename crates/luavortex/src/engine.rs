@@ -51,12 +51,17 @@ struct Timers {
     last_id: u64,
 }
 
+/// Turns of sessions before the sockets of the others are looked at again. tokio's 61 let two peers that never stop
+/// sending keep an idle one waiting for seconds.
+const TURNS_BETWEEN_LOOKS: u32 = 4;
+
 impl Engine {
     pub(crate) fn new(keys: Arc<AtomicU64>) -> io::Result<Self> {
         let runtime = Arc::new(
             Builder::new_current_thread()
                 .enable_io()
                 .enable_time()
+                .event_interval(TURNS_BETWEEN_LOOKS)
                 .build()?,
         );
         let inbox = Arc::new(Inbox::default());

@@ -150,6 +150,10 @@ impl Session {
             .channels
             .get_mut(&number)
             .filter(|channel| channel.is_usable());
+        // What is queued may all wait for this reply: refused, none of it would ever leave.
+        let others_wait = channel
+            .as_ref()
+            .is_some_and(|channel| channel.queue.is_empty() && channel.replies.is_next(msgno));
         if !channel.is_some_and(|channel| channel.replies.is_in_use(msgno))
             || number.is_management()
         {
@@ -159,7 +163,9 @@ impl Session {
                 SendError::NotOpen(number)
             });
         }
-        self.check_queue(number, octets)?;
+        if !others_wait {
+            self.check_queue(number, octets)?;
+        }
         let channel = self
             .channels
             .get_mut(&number)

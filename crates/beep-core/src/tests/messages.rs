@@ -281,6 +281,37 @@ fn the_queue_of_a_channel_is_bounded() {
 }
 
 #[test]
+fn a_full_queue_takes_the_reply_that_it_waits_for() {
+    let mut pair = Pair::configured(Config {
+        send_queue_messages: 3,
+        ..Config::default()
+    });
+    let channel = pair.open();
+    let asked: Vec<_> = (0..2)
+        .map(|_| {
+            pair.initiator
+                .session
+                .send_msg(channel, content(1, 0))
+                .unwrap()
+        })
+        .collect();
+    pair.settle();
+    let listener = &mut pair.listener.session;
+    for _ in 0..3 {
+        listener.send_ans(channel, asked[1], content(1, 1)).unwrap();
+    }
+    let full = listener.send_nul(channel, asked[1]);
+    assert!(matches!(full, Result::Err(SendError::QueueFull { .. })));
+    // Nothing can leave before it.
+    listener.send_rpy(channel, asked[0], content(1, 2)).unwrap();
+    pair.settle();
+    pair.listener.session.send_nul(channel, asked[1]).unwrap();
+    pair.settle();
+    let replies = kinds(&pair.initiator.messages());
+    assert_eq!(replies, [(Rpy, 0), (Ans, 1), (Ans, 1), (Ans, 1), (Nul, 1)]);
+}
+
+#[test]
 fn channels_take_turns() {
     let mut pair = Pair::configured(Config {
         frame_max: 1000,

@@ -23,6 +23,22 @@ const RSASSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.11354
 /// Octets that the public key of RSA has at least when its modulus has 2048 bits.
 const RSA_2048_OCTETS: usize = 256;
 
+/// What a certificate says of itself. **Only worth something if it was verified.**
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Certificate {
+    /// Whose it is, as a distinguished name.
+    pub subject: String,
+    /// Who signed it, as a distinguished name.
+    pub issuer: String,
+    /// The hosts that it was made for: DNS names and IP addresses; of an old one without any, its common name.
+    pub names: Vec<String>,
+    /// The first moment at which it is good.
+    pub not_before: SystemTime,
+    /// The last moment at which it is good.
+    pub not_after: SystemTime,
+}
+
 /// Facts about a certificate that rustls does not tell, or not of old ones (X.509 version 1, no alternative names).
 pub(super) struct Facts {
     parsed: CertificateInner<Raw>,
@@ -76,6 +92,18 @@ impl Facts {
 
     pub(super) fn issuer(&self) -> String {
         self.parsed.tbs_certificate().issuer().to_string()
+    }
+
+    pub(super) fn certificate(&self) -> Certificate {
+        let parsed = self.parsed.tbs_certificate();
+        let validity = parsed.validity();
+        Certificate {
+            subject: parsed.subject().to_string(),
+            issuer: self.issuer(),
+            names: self.names(),
+            not_before: validity.not_before.to_system_time(),
+            not_after: validity.not_after.to_system_time(),
+        }
     }
 
     pub(super) fn is_self_issued(&self) -> bool {

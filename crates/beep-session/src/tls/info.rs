@@ -3,7 +3,7 @@
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CipherSuite, CommonState, ProtocolVersion};
 
-use super::certificate::{self, Facts};
+use super::certificate::{self, Certificate, Facts};
 use super::error::{CertificateFault, Error};
 use super::trust::{Trust, Usage};
 use crate::sasl::Binding;
@@ -89,6 +89,12 @@ impl Info {
     /// The peer's certificate in DER and those that came with it, its own first. None when it showed none.
     pub fn peer_certificates(&self) -> impl Iterator<Item = &[u8]> {
         self.peer_certificates.iter().map(AsRef::as_ref)
+    }
+
+    /// What the peer's certificate says of itself. `None` when it showed none, or one that cannot be read.
+    pub fn peer_certificate(&self) -> Option<Certificate> {
+        let facts = Facts::read(self.peer_certificates.first()?).ok()?;
+        Some(facts.certificate())
     }
 
     /// The name that the peer's certificate gives it: the common name, or else the first alternative one. **Only worth

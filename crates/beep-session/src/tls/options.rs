@@ -7,7 +7,7 @@ use super::trust::Trust;
 #[derive(Clone, Debug, Default)]
 pub struct ClientOptions {
     /// The name that the server's certificate has to bear, a DNS name or an IP address. A DNS name is also told to
-    /// the server. Default: for a session, the `serverName` in force or else the host that was connected to.
+    /// the server. Default: none, for which a session takes the host that was connected to.
     pub server_name: Option<String>,
     /// Whose certificates are good. Default [`Trust::System`].
     pub trust: Trust,

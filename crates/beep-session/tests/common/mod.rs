@@ -12,6 +12,8 @@
     reason = "clippy looks for tests in functions alone"
 )]
 
+pub mod faults;
+
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};

@@ -48,6 +48,14 @@ fn check_engine(port: u16, open: &mut Peer) {
         554
     );
     assert_eq!(fresh.ask("<ok />").error_code(), 501);
+    // Whoever watches this side is answered.
+    let reply =
+        fresh.ask("<start number='5'><profile uri='urn:aspl.es:beep:profiles:ALIVE' /></start>");
+    assert!(reply.header.starts_with("RPY"), "{reply:?}");
+    for msgno in 0..3 {
+        fresh.send(&format!("MSG 5 {msgno} ."), "\r\n");
+        assert_eq!(fresh.expect(&format!("RPY 5 {msgno}")).text(), "\r\n");
+    }
     // The window is larger than the one a channel begins with as soon as it is open.
     fresh.wait_for_room(1, 2 * WINDOW);
 
@@ -100,6 +108,7 @@ fn peers_are_served_while_the_main_script_computes() {
     let (mut running, port) = start_listener(&with_file(
         &directory,
         "vortex.register_profile (ctx, 'urn:test:plain', echo)
+         vortex.alive.init (ctx)
          listen ()
          local ready = vortex.asyncqueue.new ()
          vortex.register_profile (ctx, 'urn:test:ready', nil, nil, function ()
@@ -129,6 +138,7 @@ fn peers_are_served_while_a_handler_computes() {
     let (mut running, port) = echo_listener(&with_file(
         &directory,
         "vortex.register_profile (ctx, 'urn:test:plain', echo)
+         vortex.alive.init (ctx)
          serve ('urn:test:compute', function (conn, channel, frame)
             compute ()
             channel:send_rpy ('computed', -1, frame.msgno)
