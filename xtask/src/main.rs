@@ -2,13 +2,16 @@
 
 #![forbid(unsafe_code)]
 
+mod book;
 mod child;
 mod corpus;
+mod deb;
 mod floods;
 mod fuzz;
 mod layers;
 mod lua;
 mod module;
+mod reference;
 mod spec;
 mod tap;
 mod types;
@@ -22,6 +25,8 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask TASK
 
+  book      put the book together with the Lua reference, check its links, build it with mdBook  [--check]
+  deb       build a Debian package           [--out DIR] [--dev] [--try]
   corpus    cut seeds for the fuzz targets out of recordings    [--from DIR] [--into DIR]
   floods    measure an honest client while others flood its listener
   fuzz      run the fuzz targets             [--target NAME] [--seconds N]
@@ -36,6 +41,7 @@ usage: cargo xtask TASK
 
 LUA is lua51, lua52, lua53, lua54, lua55 or luajit. `spec --all` runs in every Lua, with the command `luavortex` where no
 stock interpreter is installed; --embedded runs in that command, built with the Lua, and loads no vortex.so.
+`book --check` builds no HTML. `deb --dev` packs builds that are not optimized; --try unpacks the package and uses it.
 ";
 
 /// What went wrong, for people.
@@ -46,6 +52,8 @@ fn main() -> ExitCode {
     let task = arguments.next().unwrap_or_default();
     let arguments: Vec<String> = arguments.collect();
     let outcome = match task.as_str() {
+        "book" => book::run(&arguments),
+        "deb" => deb::run(&arguments),
         "corpus" => corpus::run(&arguments),
         "floods" => no_more(&arguments).and_then(|()| floods::run()),
         "fuzz" => fuzz::run(&arguments),

@@ -63,9 +63,9 @@ pub(crate) fn build(lua: &Lua, out: &Path, release: bool) -> Result<PathBuf, Fai
 }
 
 /// Builds the command with this Lua embedded, beside its module, and gives its path.
-pub(crate) fn build_command(lua: &Lua) -> Result<PathBuf, Failure> {
+pub(crate) fn build_command(lua: &Lua, release: bool) -> Result<PathBuf, Failure> {
     let name = format!("luavortex{EXE_SUFFIX}");
-    build_package(lua, &["luavortex-cli"], &name, false)
+    build_package(lua, &["luavortex-cli"], &name, release)
         .and_then(|built| install(&built, &directory(lua)?, &name))
 }
 

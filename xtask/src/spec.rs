@@ -64,7 +64,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     for lua in chosen {
         let interpreter = lua.interpreter();
         if embedded || (all && interpreter.is_none()) {
-            let command = module::build_command(lua)?;
+            let command = module::build_command(lua, false)?;
             runs.push(Run {
                 lua,
                 host: Host::Command(command),
@@ -75,7 +75,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
         }
         let host = match interpreter {
             Some(interpreter) => Host::Stock(interpreter, build_module(lua)?),
-            None if all => Host::CommandAsStock(module::build_command(lua)?, build_module(lua)?),
+            None if all => {
+                Host::CommandAsStock(module::build_command(lua, false)?, build_module(lua)?)
+            }
             None if require => {
                 return Err(format!(
                     "spec {}: its interpreter is not installed",
