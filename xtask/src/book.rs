@@ -5,11 +5,18 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
-use crate::workspace::{Workspace, cargo};
+use crate::tool::Tool;
+use crate::workspace::Workspace;
 use crate::{Failure, child, reference, unexpected};
 
-/// The release of mdBook that builds. Another one may want other settings.
-const MDBOOK_VERSION: &str = "0.5.4";
+/// Who builds. Another release may want other settings.
+const MDBOOK: Tool = Tool {
+    name: "mdbook",
+    version: "0.5.4",
+    says: "mdbook v",
+    // Without what serves and watches, which needs most of the time.
+    options: &["--no-default-features", "--features", "search"],
+};
 
 /// `cargo xtask book`
 pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
@@ -32,7 +39,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     if check_only {
         return Ok(());
     }
-    let mdbook = mdbook(&target.join("tools"))?;
+    let mdbook = MDBOOK.executable(&target.join("tools"), "book")?;
     child::check(
         Command::new(mdbook).arg("build").arg(&book),
         child::TEST_LIMIT,
@@ -189,34 +196,6 @@ fn headings(text: &str) -> BTreeSet<String> {
                 .collect()
         })
         .collect()
-}
-
-/// mdBook, installed below the target directory unless it is there already.
-fn mdbook(tools: &Path) -> Result<PathBuf, Failure> {
-    let mdbook = tools.join("bin/mdbook");
-    let installed = Command::new(&mdbook).arg("--version").output();
-    if installed.is_ok_and(|output| {
-        String::from_utf8_lossy(&output.stdout).trim() == format!("mdbook v{MDBOOK_VERSION}")
-    }) {
-        return Ok(mdbook);
-    }
-    println!("book: installing mdbook {MDBOOK_VERSION}, which takes some minutes");
-    let build = tools.join("build-mdbook");
-    let mut command = cargo();
-    command
-        .args(["install", "mdbook", "--locked", "--quiet", "--force"])
-        .args(["--version", &format!("={MDBOOK_VERSION}")])
-        // Without what serves and watches, which needs most of the time.
-        .args(["--no-default-features", "--features", "search"])
-        .arg("--debug")
-        .env("CARGO_PROFILE_DEV_DEBUG", "0")
-        .arg("--root")
-        .arg(tools)
-        .arg("--target-dir")
-        .arg(&build);
-    child::check(&mut command, child::BUILD_LIMIT)?;
-    fs::remove_dir_all(&build).map_err(|error| format!("{}: {error}", build.display()))?;
-    Ok(mdbook)
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod module;
 mod reference;
 mod spec;
 mod tap;
+mod tool;
 mod types;
 mod unsafe_code;
 mod valgrind;

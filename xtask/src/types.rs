@@ -2,16 +2,22 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
-use crate::workspace::{Workspace, cargo};
+use crate::tool::Tool;
+use crate::workspace::Workspace;
 use crate::{Failure, child};
 
-/// The release of `emmylua_check` that judges. Another one may see more, or word its codes in another way.
-const CHECKER_VERSION: &str = "0.25.1";
+/// Who judges. Another release may see more, or word its codes in another way.
+const CHECKER: Tool = Tool {
+    name: "emmylua_check",
+    version: "0.25.1",
+    says: "emmylua_check ",
+    options: &[],
+};
 
 /// What has to be free of warnings: a directory, and the settings it is checked with. The definitions are checked along.
 const CLEAN: &[(&str, &str)] = &[
@@ -33,7 +39,7 @@ pub(crate) fn check() -> Result<(), Failure> {
     let workspace = Workspace::read()?;
     let root = workspace.root()?;
     let tools = workspace.target()?.join("tools");
-    let checker = checker(&tools)?;
+    let checker = CHECKER.executable(&tools, "types")?;
     mistakes_are_found(&checker, &root, &tools)?;
     for (directory, settings) in CLEAN {
         println!("types: {directory}");
@@ -41,33 +47,6 @@ pub(crate) fn check() -> Result<(), Failure> {
         child::check(command.arg("--warnings-as-errors"), child::TEST_LIMIT)?;
     }
     Ok(())
-}
-
-/// The checker, installed below the target directory unless it is there already.
-fn checker(tools: &Path) -> Result<PathBuf, Failure> {
-    let checker = tools.join("bin/emmylua_check");
-    let installed = Command::new(&checker).arg("--version").output();
-    if installed.is_ok_and(|output| {
-        String::from_utf8_lossy(&output.stdout).trim() == format!("emmylua_check {CHECKER_VERSION}")
-    }) {
-        return Ok(checker);
-    }
-    println!("types: installing emmylua_check {CHECKER_VERSION}, which takes a minute or two");
-    let build = tools.join("build");
-    let mut command = cargo();
-    command
-        .args(["install", "emmylua_check", "--locked", "--quiet", "--force"])
-        .args(["--version", &format!("={CHECKER_VERSION}")])
-        // It checks everything here in two seconds; optimizing it would take minutes.
-        .arg("--debug")
-        .env("CARGO_PROFILE_DEV_DEBUG", "0")
-        .arg("--root")
-        .arg(tools)
-        .arg("--target-dir")
-        .arg(&build);
-    child::check(&mut command, child::BUILD_LIMIT)?;
-    fs::remove_dir_all(&build).map_err(|error| format!("{}: {error}", build.display()))?;
-    Ok(checker)
 }
 
 fn checker_command(checker: &Path, root: &Path, settings: &str, directory: &str) -> Command {
