@@ -1,9 +1,9 @@
-//! The documents of channel 0: what was read can be written, and reads the same again.
+//! The documents of channel 0, and of the TLS profile: what was read can be written, and reads the same again.
 
-use beep_core::DocumentLimits;
 use beep_core::management::{
     Request, parse_error, parse_greeting, parse_ok, parse_profile, parse_request,
 };
+use beep_core::{DocumentLimits, Encoding, ProfileContent, parse_ready, parse_ready_answer};
 
 const LIMITS: DocumentLimits = DocumentLimits {
     octets: 16 * 1024,
@@ -45,6 +45,17 @@ pub fn run(octets: &[u8]) {
         assert_eq!(parse_error(&content(&xml), GENEROUS), Ok(error), "{xml}");
     }
     let _ = parse_ok(octets, LIMITS);
+    let Ok(text) = std::str::from_utf8(octets) else {
+        return;
+    };
+    for encoding in [Encoding::None, Encoding::Base64] {
+        let content = ProfileContent {
+            text: text.to_owned(),
+            encoding,
+        };
+        let _ = parse_ready(Some(&content), LIMITS);
+        let _ = parse_ready_answer(Some(&content), LIMITS);
+    }
 }
 
 /// What was read may need more room when it is written, for its escapes.

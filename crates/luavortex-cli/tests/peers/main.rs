@@ -13,6 +13,7 @@ mod answers;
 mod client_side;
 mod computing;
 mod cutting;
+mod disorder;
 mod documents;
 mod endings;
 mod floods;
