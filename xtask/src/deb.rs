@@ -288,22 +288,20 @@ fn try_package(package: &Path, place: &Path, triplet: &str) -> Result<(), Failur
         "deb: tried with the command and {tried} Luas, from {}",
         module.display()
     );
-    let unit = place.join("usr/lib/systemd/system/luavortex@.service");
-    verify_unit(&unit, place)
+    verify_units(&place.join("usr/lib/systemd/system"))
 }
 
 /// `systemd-analyze` reads the units, where it is installed.
-fn verify_unit(unit: &Path, place: &Path) -> Result<(), Failure> {
-    let directory = unit.parent().unwrap_or(unit);
+fn verify_units(directory: &Path) -> Result<(), Failure> {
     let mut command = Command::new("systemd-analyze");
     command
-        .arg(format!("--root={}", place.display()))
         .args(["verify", "--man=no", "luavortex@echo.service"])
         .args([
             "luavortex-proxy@echo.socket",
             "luavortex-proxy@echo.service",
         ])
-        .current_dir(directory);
+        // The colon at the end stands for where units are otherwise.
+        .env("SYSTEMD_UNIT_PATH", format!("{}:", directory.display()));
     let output = match command.output() {
         Ok(output) => output,
         Err(error) => {
@@ -311,16 +309,17 @@ fn verify_unit(unit: &Path, place: &Path) -> Result<(), Failure> {
             return Ok(());
         }
     };
-    // What other packages bring is not below the place.
-    let about_ours: Vec<String> = String::from_utf8_lossy(&output.stderr)
+    // It is installed only here: in the directory that the package was unpacked in.
+    let complaints: Vec<String> = String::from_utf8_lossy(&output.stderr)
         .lines()
-        .filter(|line| line.contains("luavortex") && !line.contains("systemd-socket-proxyd is not"))
+        .filter(|line| line.contains(NAME))
+        .filter(|line| !line.contains("Command /usr/bin/luavortex is not executable"))
         .map(str::to_owned)
         .collect();
-    if about_ours.is_empty() {
+    if complaints.is_empty() {
         println!("deb: systemd-analyze has nothing to say about the units");
         Ok(())
     } else {
-        Err(format!("systemd-analyze: {}", about_ours.join("\n")))
+        Err(format!("systemd-analyze: {}", complaints.join("\n")))
     }
 }
