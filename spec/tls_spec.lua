@@ -413,6 +413,35 @@ test ("B13: the secured session ends with the last object for it, however it was
    end
 end)
 
+test ("a start_tls while another one is under way fails alone: the first one ends as it would have", function ()
+   local decided = vortex.asyncqueue.new ()
+   local conn = session.open (nil, function (ctx)
+      session.accept (ctx, "localhost", function () return decided:pop () end)
+   end)
+   local results, told = {}, 0
+   local function note (name)
+      return function (new, status)
+         results[name] = { conn = new, status = status }
+         told = told + 1
+      end
+   end
+   tls.start_tls (conn, nil, note "first")
+   tls.start_tls (conn, nil, note "second")
+   local same, status, message = tls.start_tls (conn)
+   t.equal (same, conn)
+   t.equal (status, vortex.status_ERROR)
+   t.ok (message:find ("already", 1, true), message)
+   t.wait_until (function () return results.second end, "the second to fail")
+   t.equal (results.second.status, vortex.status_ERROR)
+   t.equal (results.first, nil)
+   decided:push (true)
+   t.wait_until (function () return results.first end, "the first to end")
+   t.equal (results.first.status, vortex.status_OK)
+   t.equal (told, 2)
+   t.equal (tls.is_enabled (results.first.conn), true)
+   t.still_works (results.first.conn)
+end)
+
 test ("a program may end right after it began to secure a session", function ()
    for _ = 1, 5 do
       local ok, text = t.run_script (([[

@@ -95,7 +95,7 @@ function ctx.limits (ctx) end
 ---@field management_pending_max? integer Requests. The peer may send no further start or close until some are answered. Default 1,024.
 ---@field greeting_timeout? integer Microseconds. The connection fails; covers resolving and connecting, too. Default 60,000,000 (`VORTEX_CONNECT_TIMEOUT`).
 ---@field reply_timeout? integer Microseconds. A start, a close or a request fails. Default 60,000,000 (`VORTEX_SYNC_TIMEOUT`).
----@field tls_timeout? integer Microseconds in which the handshake of TLS has to be done. Default 30,000,000.
+---@field tls_timeout? integer Microseconds for the handlers that decide about a start of TLS, and for the handshake. Default 30,000,000.
 ---@field authentication_timeout? integer Microseconds in which an authentication has to be complete. Default 60,000,000 (`VORTEX_SYNC_TIMEOUT`).
 ---@field authentication_failures_max? integer Failed authentications of the peer before none is taken any more. Default 16.
 ---@field release_linger? integer Microseconds. We end the connection ourselves when the peer that released the session does not. Default 10,000,000.

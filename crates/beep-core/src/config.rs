@@ -81,8 +81,8 @@ pub struct Config {
     /// Authentications of the peer that may fail before no further one is taken on the session. For whoever drives it,
     /// too. Default 16.
     pub authentication_failures_max: u32,
-    /// Time in which a handshake of TLS has to be complete once the peers agreed to it; else the session ends. For whoever
-    /// drives it. Default 30 s.
+    /// Time for a decision about the peer's start of TLS, which is refused after it; and time in which a handshake has to
+    /// be complete once the peers agreed to it, or else the session ends. For whoever drives it. Default 30 s.
     pub tls_timeout: Duration,
     /// Silence of the peer that ends the session; `None` waits for ever. Default `None`.
     pub idle_timeout: Option<Duration>,

@@ -61,7 +61,7 @@ impl Service for Answerer {
 
 /// The peer asks for a channel on which it will watch this side.
 pub(crate) fn start_requested(session: &Session, number: ChannelNumber, index: usize) {
-    if let Err(error) = session.accept_service(number, index, None, Arc::new(Answerer)) {
+    if let Err(error) = session.accept_service(number, (index, URI), None, Arc::new(Answerer)) {
         tracing::debug!(session = session.id(), %error, "ALIVE channel not accepted");
     }
 }

@@ -66,8 +66,8 @@ impl Session {
 
     /// Authenticates this side to the peer (RFC 3080 §4), and calls `done` with what came of it.
     ///
-    /// `done` may be called before this returns; later it runs on the task that drives the session. It must not block.
-    /// Whatever comes out, the session stays usable, and whoever is authenticated stays it.
+    /// `done` may be called before this returns; later it runs on the task that drives the session, or beside it. It must
+    /// not block. Whatever comes out, the session stays usable, and whoever is authenticated stays it.
     ///
     /// # Panics
     ///
@@ -83,10 +83,11 @@ impl Session {
         };
         let uri = exchange.uri().to_owned();
         let initial = exchange.initial();
-        let authenticating = Arc::new(Authenticating {
+        let authenticating = Arc::new_cyclic(|me| Authenticating {
+            me: me.clone(),
             mechanism: credentials.mechanism,
             state: Mutex::new(Running {
-                exchange: Some(exchange),
+                exchange: Some(Arc::new(Mutex::new(exchange))),
                 done: Some(Box::new(done)),
                 timer: None,
                 channel: None,
@@ -109,7 +110,7 @@ impl Session {
         &self,
         credentials: &Credentials,
     ) -> Result<ClientExchange, AuthenticationError> {
-        let (host, plus) = {
+        let plus = {
             let mut state = self.shared.state();
             if state.identity.is_some() {
                 return Err(AuthenticationError::AlreadyAuthenticated);
@@ -118,17 +119,15 @@ impl Session {
                 return Err(AuthenticationError::Busy);
             }
             state.is_authenticating = true;
-            let plus = state.protocol.peer_greeting().is_some_and(|greeting| {
+            state.protocol.peer_greeting().is_some_and(|greeting| {
                 let offers =
                     |uri: &String| Mechanism::from_uri(uri) == Some((credentials.mechanism, true));
                 greeting.profiles.iter().any(offers)
-            });
-            let name = state.protocol.server_name().map(str::to_owned);
-            (name.or_else(|| self.shared.server_name.clone()), plus)
+            })
         };
-        let host = host
-            .or_else(|| Some(self.addresses()?.peer.ip().to_string()))
-            .unwrap_or_default();
+        // Not the name in force: a start of the peer may have fixed that, and would choose which server a response of
+        // DIGEST-MD5 is good for.
+        let host = self.host().unwrap_or_default();
         let binding = self.channel_binding();
         let exchange = ClientExchange::new(credentials, &host, binding.as_ref(), plus);
         if exchange.is_err() {
@@ -183,13 +182,14 @@ fn document_limits() -> DocumentLimits {
 // This side authenticates itself
 
 struct Authenticating {
+    me: Weak<Authenticating>,
     mechanism: Mechanism,
     state: Mutex<Running>,
 }
 
 struct Running {
-    /// Taken with the end of the exchange.
-    exchange: Option<ClientExchange>,
+    /// Taken with the end of the exchange. Locked for as long as it computes.
+    exchange: Option<Arc<Mutex<ClientExchange>>>,
     done: Option<Done>,
     timer: Option<AbortHandle>,
     channel: Option<ChannelNumber>,
@@ -247,46 +247,89 @@ impl Authenticating {
         self.end(session, Err(failure.unwrap_or(AuthenticationError::Closed)));
     }
 
-    /// Takes the peer's document. Returns the next token to send, or nothing once the exchange is over.
+    fn proceed(&self, session: &Session, number: ChannelNumber, reply: Result<Reply, BlobError>) {
+        if let Err(error) = self.take(session, number, reply) {
+            self.fail(session, error);
+        }
+    }
+
+    /// Takes the peer's document.
     fn take(
         &self,
         session: &Session,
+        number: ChannelNumber,
         reply: Result<Reply, BlobError>,
-    ) -> Result<Option<Vec<u8>>, AuthenticationError> {
+    ) -> Result<(), AuthenticationError> {
         let blob = match reply.map_err(sasl::Error::Blob)? {
             Reply::Blob(blob) => blob,
             Reply::Refused(error) => return Err(sasl::Error::Refused(error).into()),
         };
-        let identity = {
-            let mut state = self.state();
-            let Some(exchange) = &mut state.exchange else {
-                return Ok(None);
-            };
-            match blob.status {
-                Status::Continue => return Ok(Some(exchange.respond(&blob.token)?)),
-                Status::Abort => return Err(sasl::Error::Aborted.into()),
-                Status::Complete => {
-                    let token = (!blob.token.is_empty()).then_some(blob.token.as_slice());
+        let Some(exchange) = self.state().exchange.clone() else {
+            return Ok(());
+        };
+        match blob.status {
+            Status::Continue => self.respond(session, number, exchange, blob.token),
+            Status::Abort => Err(sasl::Error::Aborted.into()),
+            Status::Complete => {
+                let token = (!blob.token.is_empty()).then_some(blob.token.as_slice());
+                let identity = {
+                    let mut exchange = lock(&exchange);
                     exchange.finish(token)?;
                     exchange.identity().clone()
-                }
+                };
+                self.end(session, Ok(identity));
+                Ok(())
             }
-        };
-        self.end(session, Ok(identity));
-        Ok(None)
-    }
-
-    fn proceed(&self, session: &Session, number: ChannelNumber, reply: Result<Reply, BlobError>) {
-        let next = match self.take(session, reply) {
-            Ok(Some(token)) => token,
-            Ok(None) => return,
-            Err(error) => return self.fail(session, error),
-        };
-        let message = Outgoing::new(Blob::token(next).to_xml());
-        if session.send_msg(number, message).is_err() {
-            self.fail(session, AuthenticationError::Closed);
         }
     }
+
+    fn respond(
+        &self,
+        session: &Session,
+        number: ChannelNumber,
+        exchange: Arc<Mutex<ClientExchange>>,
+        challenge: Vec<u8>,
+    ) -> Result<(), AuthenticationError> {
+        if !self.mechanism.has_iterations() {
+            let token = lock(&exchange).respond(&challenge)?;
+            return self.say(session, number, token);
+        }
+        // The server says how long it takes, and may say a second. No session has to wait for it.
+        let (session, me) = (session.clone(), self.me.clone());
+        tokio::task::spawn_blocking(move || {
+            let token = lock(&exchange).respond(&challenge);
+            if let Some(me) = me.upgrade() {
+                let said = token
+                    .map_err(AuthenticationError::from)
+                    .and_then(|token| me.say(&session, number, token));
+                if let Err(error) = said {
+                    me.fail(&session, error);
+                }
+            }
+        });
+        Ok(())
+    }
+
+    fn say(
+        &self,
+        session: &Session,
+        number: ChannelNumber,
+        token: Vec<u8>,
+    ) -> Result<(), AuthenticationError> {
+        if self.state().exchange.is_none() {
+            return Ok(());
+        }
+        let message = Outgoing::new(Blob::token(token).to_xml());
+        match session.send_msg(number, message) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(AuthenticationError::Closed),
+        }
+    }
+}
+
+/// An exchange may be used after a panic: whatever it says then is checked by the peer.
+fn lock(exchange: &Mutex<ClientExchange>) -> MutexGuard<'_, ClientExchange> {
+    exchange.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Limited for Authenticating {
@@ -297,7 +340,17 @@ impl Limited for Authenticating {
 
 impl Service for Authenticating {
     fn started(&self, session: &Session, number: ChannelNumber, content: Option<ProfileContent>) {
-        self.state().channel = Some(number);
+        {
+            let mut state = self.state();
+            if state.exchange.is_none() {
+                // It took too long, and nobody waits any more.
+                drop(state);
+                // It fails when the session is over.
+                let _ = session.close(number, ReplyCode::SUCCESS, None);
+                return;
+            }
+            state.channel = Some(number);
+        }
         // An answer without content is one without a token.
         let reply = content.map_or_else(
             || Ok(Reply::Blob(Blob::token([]))),
@@ -397,6 +450,8 @@ impl Drop for Request {
 /// The server's end of an exchange.
 struct Listening {
     me: Weak<Listening>,
+    /// The profile that the peer chose.
+    uri: String,
     server_name: Option<String>,
     state: Mutex<Serving>,
 }
@@ -477,6 +532,7 @@ pub(crate) fn start_requested(
     );
     let listening = Arc::new_cyclic(|me| Listening {
         me: me.clone(),
+        uri: start.uri.to_owned(),
         server_name,
         state: Mutex::new(Serving {
             exchange: Some(exchange),
@@ -503,7 +559,7 @@ impl Listening {
     fn document(&self, session: &Session, blob: Result<Blob, BlobError>) {
         match blob {
             Ok(blob) if blob.status == Status::Abort => {
-                self.fail(
+                self.break_off(
                     session,
                     ReplyCode::AUTH_FAILURE,
                     "the authentication was given up",
@@ -512,7 +568,7 @@ impl Listening {
             // An empty blob in a start is one without a token.
             Ok(blob) if blob.token.is_empty() => self.token(session, None),
             Ok(blob) => self.token(session, Some(&blob.token)),
-            Err(error) => self.fail(session, error.reply_code(), &error.to_string()),
+            Err(error) => self.break_off(session, error.reply_code(), &error.to_string()),
         }
     }
 
@@ -522,7 +578,9 @@ impl Listening {
             let Some(exchange) = &mut state.exchange else {
                 return;
             };
-            exchange.step(token)
+            let step = exchange.step(token);
+            state.note(&step);
+            step
         };
         self.proceed(session, step);
     }
@@ -536,7 +594,9 @@ impl Listening {
             let Some(exchange) = &mut state.exchange else {
                 return;
             };
-            exchange.answer(answer)
+            let step = exchange.answer(answer);
+            state.note(&step);
+            step
         };
         self.proceed(session, step);
     }
@@ -545,7 +605,6 @@ impl Listening {
         match step {
             Step::Challenge(token) => self.give(session, &Blob::token(token)),
             Step::Ask(mut question) => {
-                self.state().has_asked = true;
                 question.server_name = question.server_name.or_else(|| self.server_name.clone());
                 let exchange = self.me.upgrade().map(|me| (session.clone(), me));
                 let request = Request { question, exchange };
@@ -554,7 +613,7 @@ impl Listening {
             Step::Success { identity, data } => {
                 if session.authenticated(&identity) {
                     self.give(session, &Blob::complete(data.unwrap_or_default()));
-                    self.over(session);
+                    session.exchange_is_over();
                 } else {
                     let text = "the connection is authenticated already";
                     self.fail(session, ReplyCode::TRANSACTION_FAILED, text);
@@ -583,7 +642,8 @@ impl Listening {
         let _ = match (owed, self.me.upgrade()) {
             (Owed::Start { number, index }, Some(me)) => {
                 let content = Some(ProfileContent::new(document));
-                session.accept_service(number, index, content, me).is_ok()
+                let offer = (index, self.uri.as_str());
+                session.accept_service(number, offer, content, me).is_ok()
             }
             (Owed::Start { .. }, None) => false,
             (Owed::Reply { number, msgno }, _) => session
@@ -592,7 +652,14 @@ impl Listening {
         };
     }
 
-    /// Refuses: in place of the start, or as a reply on the channel, which stays.
+    /// Ends an exchange that runs, and refuses.
+    fn break_off(&self, session: &Session, code: ReplyCode, text: &str) {
+        if self.state().end() {
+            self.fail(session, code, text);
+        }
+    }
+
+    /// The exchange has ended: refuses in place of the start, or as a reply on the channel, which stays.
     fn fail(&self, session: &Session, code: ReplyCode, text: &str) {
         let owed = self.state().owes.take();
         session.shared.state().authentication_failures += 1;
@@ -607,30 +674,37 @@ impl Listening {
             }
             None => {}
         }
-        self.over(session);
+        session.exchange_is_over();
+    }
+}
+
+impl Serving {
+    /// Notes what a step means. Under the same lock as the step: the limit, the program and the peer may be about to end
+    /// the exchange at the same time, and one of them does.
+    fn note(&mut self, step: &Step) {
+        match step {
+            Step::Challenge(_) => {}
+            Step::Ask(_) => self.has_asked = true,
+            Step::Success { .. } | Step::Failure(_) => {
+                self.end();
+            }
+        }
     }
 
-    fn over(&self, session: &Session) {
-        let was_running = {
-            let mut state = self.state();
-            if let Some(timer) = state.timer.take() {
-                timer.abort();
-            }
-            state.has_asked = false;
-            state.exchange.take().is_some()
-        };
-        if was_running {
-            session.exchange_is_over();
+    /// Ends the exchange. False if it had ended.
+    fn end(&mut self) -> bool {
+        if let Some(timer) = self.timer.take() {
+            timer.abort();
         }
+        self.has_asked = false;
+        self.exchange.take().is_some()
     }
 }
 
 impl Limited for Listening {
     fn time_is_up(&self, session: &Session) {
-        if self.state().exchange.is_some() {
-            let text = "the authentication took too long";
-            self.fail(session, ReplyCode::TEMPORARY_AUTH_FAILURE, text);
-        }
+        let text = "the authentication took too long";
+        self.break_off(session, ReplyCode::TEMPORARY_AUTH_FAILURE, text);
     }
 }
 
@@ -658,6 +732,11 @@ impl Service for Listening {
     }
 
     fn closed(&self, session: &Session, _by_peer: bool) {
-        self.over(session);
+        // Whoever leaves an exchange has failed, or could have one after the other without an end.
+        self.break_off(
+            session,
+            ReplyCode::AUTH_FAILURE,
+            "the channel was closed during the authentication",
+        );
     }
 }

@@ -130,6 +130,10 @@ impl Driver {
                 if !protocol.is_input_held() {
                     let taken = protocol.handle_input(now, &self.held_input);
                     self.held_input.drain(..taken.min(self.held_input.len()));
+                    if self.held_input.is_empty() {
+                        // An idle session keeps no buffer.
+                        self.held_input = Vec::new();
+                    }
                 }
             }
             match arrival {
@@ -312,6 +316,7 @@ impl Driver {
                 self.session.shared.application.transmitted(&self.session);
             }
             let could_read = self.wants_read;
+            let has_held_input;
             let (deadline, more_to_write, handshake) = {
                 let mut state = self.session.shared.state();
                 if !state
@@ -333,8 +338,11 @@ impl Driver {
                     None
                 };
                 let protocol = &state.protocol;
-                self.wants_read =
-                    state.reading && !protocol.is_input_held() && protocol.end().is_none();
+                let may_take = !protocol.is_input_held() && protocol.end().is_none();
+                // What was held back comes first: a peer whose starts of TLS are refused one by one could have it grow
+                // with every one otherwise.
+                has_held_input = may_take && !self.held_input.is_empty();
+                self.wants_read = state.reading && may_take && self.held_input.is_empty();
                 // Between the last write and this lock another thread may have sent something, and found no waker.
                 let more_to_write = self.output.is_empty()
                     && self.write_failure.is_none()
@@ -351,8 +359,8 @@ impl Driver {
             let due = self.arm_timer(cx, deadline);
             // Reading that was just allowed again has registered no interest yet, and what was held back for a layer that
             // was refused is still to be taken.
-            let may_read_again = self.wants_read && (!could_read || !self.held_input.is_empty());
-            if !more_to_read && !due && !may_read_again {
+            let may_read_again = self.wants_read && !could_read;
+            if !more_to_read && !due && !may_read_again && !has_held_input {
                 return Poll::Pending;
             }
         }

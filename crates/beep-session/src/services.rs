@@ -219,8 +219,9 @@ enum Profile {
 /// A start of the peer that one of them is to answer.
 pub(crate) struct Start<'a> {
     pub(crate) number: ChannelNumber,
-    /// Which of the offers it is.
+    /// Which of the offers it is, and its profile.
     pub(crate) index: usize,
+    pub(crate) uri: &'a str,
     pub(crate) content: Option<&'a ProfileContent>,
     /// The name that it asks for, without a port.
     pub(crate) server_name: Option<String>,
@@ -281,26 +282,24 @@ impl Session {
         })
     }
 
-    /// Gives a channel that the peer asks for to a service.
+    /// Gives a channel that the peer asks for to a service: with the offer at `index`, whose profile is `uri`.
     pub(crate) fn accept_service(
         &self,
         number: ChannelNumber,
-        index: usize,
+        (index, uri): (usize, &str),
         content: Option<ProfileContent>,
         service: Arc<dyn Service>,
     ) -> Result<(), UsageError> {
-        let is_shown = service.is_shown();
-        let uri = self.with_state(|state| {
+        // All ahead of the answer: what follows it may arrive on another thread before this one goes on.
+        self.shared.has_services.store(true, Ordering::Relaxed);
+        if service.is_shown() && self.is_alive() {
+            self.shared.application.service_channel(self, number, uri);
+        }
+        self.with_state(|state| {
             state.protocol.accept_start(number, index, content)?;
             state.services.insert(number, service);
-            let channel = state.protocol.channel(number);
-            Ok(channel.map(|channel| channel.profile().to_owned()))
-        })?;
-        self.shared.has_services.store(true, Ordering::Relaxed);
-        if let Some(uri) = uri.filter(|_| is_shown) {
-            self.shared.application.service_channel(self, number, &uri);
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// The services at work.
@@ -421,6 +420,7 @@ fn start_requested(
     let start = Start {
         number,
         index,
+        uri: &offer.uri,
         content: offer.content.as_ref(),
         server_name: server_name
             .map(|name| without_port(name).to_owned())

@@ -5,8 +5,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use beep_core::{
     ChannelFailure, ChannelNumber, DocumentLimits, ErrorReply, Message, MessageKind, Outgoing,
@@ -14,6 +14,7 @@ use beep_core::{
     TLS_URI, parse_ready, parse_ready_answer,
 };
 use tokio::io::AsyncWriteExt;
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::application::Successor;
@@ -90,7 +91,7 @@ impl Session {
     }
 
     /// The name by which this side knows the peer, whatever the peer says.
-    fn host(&self) -> Option<String> {
+    pub(crate) fn host(&self) -> Option<String> {
         self.shared
             .server_name
             .clone()
@@ -156,7 +157,9 @@ impl Outcome {
             self.fail(&Error::SessionEnded);
             return None;
         };
-        let session = Session::after(old, protocol, self.successor, info);
+        // What this side asked for is whom it knows the peer as from now on.
+        let host = self.done.as_ref().and(self.server_name);
+        let session = Session::after(old, protocol, host, self.successor, info);
         session.shared.application.took_over(&session);
         if let Some(done) = self.done {
             done(Ok(session.clone()));
@@ -258,12 +261,14 @@ impl Starting {
 
 /// A start of TLS by the peer that waits for a decision. Dropping it refuses.
 ///
-/// It may be answered from any thread, and after the peer has gone.
+/// It may be answered from any thread, and after the peer has gone. After [`beep_core::Config::tls_timeout`] the peer is
+/// refused, whatever comes later: as long as nobody decides, nothing it says is read.
 pub struct Request {
-    asked: Option<Asked>,
+    asked: Arc<Mutex<Option<Asked>>>,
     server_name: Option<String>,
 }
 
+/// What is taken by whoever is first to decide.
 struct Asked {
     session: Session,
     number: ChannelNumber,
@@ -271,6 +276,16 @@ struct Asked {
     /// The name in the start.
     server_name: Option<String>,
     successor: Successor,
+    /// What refuses when it takes too long.
+    timer: Option<AbortHandle>,
+}
+
+fn take(asked: &Mutex<Option<Asked>>) -> Option<Asked> {
+    let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(timer) = asked.as_mut().and_then(|asked| asked.timer.take()) {
+        timer.abort();
+    }
+    asked
 }
 
 impl Request {
@@ -280,8 +295,8 @@ impl Request {
     }
 
     /// Begins TLS with this certificate. Refuses if that cannot be, and logs why.
-    pub fn accept(mut self, options: ServerOptions) {
-        let Some(asked) = self.asked.take() else {
+    pub fn accept(self, options: ServerOptions) {
+        let Some(asked) = take(&self.asked) else {
             return;
         };
         match Acceptor::new(&options) {
@@ -294,8 +309,8 @@ impl Request {
     }
 
     /// Goes on without TLS.
-    pub fn refuse(mut self, error: ErrorReply) {
-        if let Some(asked) = self.asked.take() {
+    pub fn refuse(self, error: ErrorReply) {
+        if let Some(asked) = take(&self.asked) {
             asked.refuse(error);
         }
     }
@@ -303,7 +318,7 @@ impl Request {
 
 impl Drop for Request {
     fn drop(&mut self) {
-        if let Some(asked) = self.asked.take() {
+        if let Some(asked) = take(&self.asked) {
             asked.refuse(unavailable());
         }
     }
@@ -354,7 +369,7 @@ impl Asked {
         tracing::info!(session = session.id(), %error, "TLS refused");
         let content = Some(ProfileContent::new(error.to_xml()));
         let refused = Arc::new(Refused);
-        let answered = session.accept_service(number, index, content, refused);
+        let answered = session.accept_service(number, (index, TLS_URI), content, refused);
         if answered == Err(beep_core::UsageError::NotXmlText("content")) {
             // Never without an answer.
             let _ = session.refuse_start(number, unavailable());
@@ -406,15 +421,22 @@ pub(crate) fn start_requested(session: &Session, start: Start<'_>, decision: Tls
     let Some(successor) = session.shared.application.successor() else {
         return refuse(unavailable());
     };
+    let asked = Arc::new(Mutex::new(Some(Asked {
+        session: session.clone(),
+        number: start.number,
+        index: start.index,
+        server_name: start.server_name.clone(),
+        successor,
+        timer: None,
+    })));
+    let limit = session.shared.state().protocol.config().tls_timeout;
+    let timer = tokio::spawn(refuse_after(limit, Arc::downgrade(&asked)));
+    if let Some(asked) = &mut *asked.lock().unwrap_or_else(PoisonError::into_inner) {
+        asked.timer = Some(timer.abort_handle());
+    }
     let request = Request {
-        server_name: start.server_name.clone().or_else(|| session.server_name()),
-        asked: Some(Asked {
-            session: session.clone(),
-            number: start.number,
-            index: start.index,
-            server_name: start.server_name,
-            successor,
-        }),
+        server_name: start.server_name.or_else(|| session.server_name()),
+        asked,
     };
     match decision {
         TlsDecision::Application => session.shared.application.tls_requested(session, request),
@@ -426,5 +448,18 @@ pub(crate) fn start_requested(session: &Session, start: Start<'_>, decision: Tls
                 }
             });
         }
+    }
+}
+
+async fn refuse_after(limit: Duration, asked: Weak<Mutex<Option<Asked>>>) {
+    tokio::time::sleep(limit).await;
+    let late = asked.upgrade().and_then(|asked| take(&asked));
+    if let Some(asked) = late {
+        tracing::warn!(
+            session = asked.session.id(),
+            ?limit,
+            "nobody decided about TLS"
+        );
+        asked.refuse(unavailable());
     }
 }

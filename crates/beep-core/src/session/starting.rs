@@ -228,8 +228,12 @@ impl Session {
         let is_tuning = profiles
             .iter()
             .any(|profile| self.config.tuning_profiles.contains(&profile.uri));
-        if is_tuning && self.tuning == Tuning::No {
-            self.tuning = Tuning::Offered(number);
+        if is_tuning {
+            self.tuning = match self.tuning {
+                Tuning::No => Tuning::Offered(number),
+                Tuning::Queued(own) | Tuning::Asked(own) => Tuning::Crossed(own),
+                other => other,
+            };
         }
         let asked = StartAsked {
             msgno,

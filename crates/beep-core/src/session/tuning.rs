@@ -12,7 +12,11 @@ use crate::numbers::ChannelNumber;
 ///  No --- our start queued --> Queued -- sent --> Asked -- <profile> in --+
 ///  |                                                                      v
 ///  +- the peer's start in --> Offered -- accepted --> Answering -- out -> Agreed -- tune() --> Tuned, and a new session
+///
+///  Queued, Asked -- the peer's start in --> Crossed -- <profile> in --> Agreed
 /// ```
+///
+/// A refusal leads back to No from everywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tuning {
     /// None.
@@ -21,6 +25,8 @@ pub(crate) enum Tuning {
     Queued(ChannelNumber),
     /// Our start is out: nothing may be sent before its answer.
     Asked(ChannelNumber),
+    /// Ours is on its way, and so was one of the peer. Both want an answer, which neither got if nothing might be sent.
+    Crossed(ChannelNumber),
     /// The peer's start waits for the application: the octets behind it may not be BEEP.
     Offered(ChannelNumber),
     /// The positive answer waits on channel 0.
@@ -35,6 +41,7 @@ impl Tuning {
         match self {
             Tuning::Queued(its)
             | Tuning::Asked(its)
+            | Tuning::Crossed(its)
             | Tuning::Offered(its)
             | Tuning::Answering(its) => its == number,
             Tuning::No | Tuning::Agreed => false,

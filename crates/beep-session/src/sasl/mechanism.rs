@@ -112,6 +112,11 @@ impl Mechanism {
         self == Self::Plain
     }
 
+    /// Whether the server says how often a client has to hash the password, and so for how long.
+    pub(crate) fn has_iterations(self) -> bool {
+        matches!(self, Self::ScramSha1 | Self::ScramSha256)
+    }
+
     /// Whether a client needs a password.
     pub fn needs_password(self) -> bool {
         !matches!(self, Self::Anonymous | Self::External)

@@ -64,10 +64,12 @@ impl Session {
         session
     }
 
-    /// The session that goes on over TLS where another one ends. Somebody has to drive it.
+    /// The session that goes on over TLS where another one ends; `host` is the name that this side asked for with TLS.
+    /// Somebody has to drive it.
     pub(crate) fn after(
         old: &Session,
         protocol: beep_core::Session,
+        host: Option<String>,
         successor: Successor,
         tls: tls::Info,
     ) -> Session {
@@ -76,7 +78,7 @@ impl Session {
             application: successor.application,
             addresses: old.shared.addresses,
             services: old.shared.services.clone(),
-            server_name: old.shared.server_name.clone(),
+            server_name: host.or_else(|| old.shared.server_name.clone()),
             has_services: AtomicBool::new(false),
             tls: Some(Arc::new(tls)),
             state: Mutex::new(State::new(protocol)),

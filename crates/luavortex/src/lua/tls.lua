@@ -34,29 +34,29 @@ local function started (operation, object, status, message)
   end
 end
 
+-- Nothing was begun: `object` is as it was.
+local function not_started (object, notify, data, message)
+  if notify then
+    scheduler.run_later ("TLS status", nil, nil, notify, object, FAILED, message, data)
+    return nil
+  end
+  return object, FAILED, message
+end
+
 function tls.start_tls (object, server_name, notify, data)
   lib.check_handler (notify, 2, "start_tls", 3, "tls_notify")
+  local session = lib.session_of (object, "start_tls")
+  if session and session.starting_tls then
+    -- The first one goes on. The engine is not asked: what it says of this one would be taken for the first one's end.
+    return not_started (object, notify, data, "TLS is being started already")
+  end
   local ok, key, code = checked (2, raw.tls_start (object, server_name))
   if not ok then
     raw.stack_error (object, code, key)
-    if notify then
-      scheduler.run_later ("TLS status", nil, nil, notify, object, FAILED, key, data)
-      return nil
-    end
-    return object, FAILED, key
+    return not_started (object, notify, data, key)
   end
-  local session = sessions[key]
   local operation = { notify = notify, data = data, object = object }
-  if session.starting_tls then
-    -- The first one goes on.
-    local message = "TLS is being started already"
-    if notify then
-      scheduler.run_later ("TLS status", nil, nil, notify, object, FAILED, message, data)
-      return nil
-    end
-    return object, FAILED, message
-  end
-  session.starting_tls = operation
+  sessions[key].starting_tls = operation
   if notify then
     return nil
   end
