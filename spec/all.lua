@@ -29,6 +29,7 @@ return {
    "tls_spec",
    "tls_handlers_spec",
    "tls_trust_spec",
+   "bypass_spec",
    "alive_spec",
    "load_spec",
    "types_spec"
