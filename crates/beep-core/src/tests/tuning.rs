@@ -165,3 +165,43 @@ fn a_negotiation_that_failed_politely_leaves_the_session_as_it_was() {
     pair.settle();
     assert_eq!(pair.listener.messages().len(), 1);
 }
+
+#[test]
+fn tuning_starts_that_cross_are_both_answered() {
+    let mut pair = tuning_pair();
+    let start = || StartRequest {
+        tuning: true,
+        ..start_of(TLS)
+    };
+    let now = pair.now;
+    let from_initiator = pair.initiator.session.start(now, start()).unwrap();
+    let from_listener = pair.listener.session.start(now, start()).unwrap();
+    pair.settle();
+    for (end, number) in [
+        (&mut pair.initiator, from_listener),
+        (&mut pair.listener, from_initiator),
+    ] {
+        // The octets behind it are not those of another layer: the peer waits for an answer of its own.
+        assert!(!end.session.is_input_held());
+        let error = ErrorReply::new(ReplyCode::SERVICE_NOT_AVAILABLE, "after you");
+        end.session.refuse_start(number, error).unwrap();
+    }
+    pair.settle();
+    for end in [&mut pair.initiator, &mut pair.listener] {
+        let events = end.take();
+        assert!(
+            matches!(
+                &events[..],
+                [
+                    Event::StartRequested { .. },
+                    Event::StartFailed {
+                        why: ChannelFailure::Refused(_),
+                        ..
+                    }
+                ]
+            ),
+            "{events:?}"
+        );
+    }
+    pair.open();
+}
