@@ -272,3 +272,15 @@ test ("several handlers may take channels from one pool at the same time", funct
       numbers[number] = true
    end
 end)
+
+test ("a pool whose connection was shut down a moment ago calls no create handler", function ()
+   local conn, made = t.session (), 0
+   local pool = conn:channel_pool_new (t.ECHO, 1, function (its_conn, number, profile)
+      made = made + 1
+      return its_conn:open_channel (number, profile)
+   end)
+   t.ok (pool:next_ready ())
+   conn:shutdown ()
+   t.failure (nil, pool:next_ready ())
+   t.equal (made, 1)
+end)

@@ -42,7 +42,9 @@ end
 
 -- Opens one channel more: with the create handler if there is one. Returns its record, or nil, message, code.
 local function add_channel (pool, next_data)
-  if pool.session.has_ended then
+  -- A session that was shut down is over, although its end may still be on its way.
+  local _, is_alive = raw.is_alive (pool.session.key)
+  if pool.session.has_ended or not is_alive then
     return nil, ENDED, 13
   end
   local object = lib.connection_object (pool.session.key)
