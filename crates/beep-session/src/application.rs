@@ -3,10 +3,10 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::task::Waker;
 
 use beep_core::{ChannelNumber, Event, Greeting, SessionEnd};
 
+use crate::driver::Driver;
 use crate::{Session, sasl, tls};
 
 /// The program's side of a session: events are delivered to it, in the order of the wire.
@@ -62,12 +62,12 @@ pub trait Application: Send + Sync + 'static {
         let _ = session;
     }
 
-    /// A method of [`Session`] left work for the task that drives it.
+    /// A session begins, and somebody has to poll its driver until it is done: within a tokio runtime, where its
+    /// transport and its timers are looked after. Dropping the driver ends the transport without a word.
     ///
-    /// The default wakes the task at once. A program that owns the runtime's thread can collect the
-    /// wakers and wake them when it next enters the runtime, which saves a system call a message.
-    fn wake(&self, driver: Waker) {
-        driver.wake();
+    /// The default makes a task of the current runtime of it.
+    fn spawn(&self, driver: Driver) {
+        tokio::spawn(driver);
     }
 }
 

@@ -42,7 +42,10 @@ thread_local! {
     static READ_BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_MAX].into_boxed_slice());
 }
 
-pub(crate) struct Driver {
+/// What moves octets between a session and its transport: a future that is done when the session is over.
+///
+/// [`crate::Application::spawn`] gets it; nothing else can be done with it than to poll it.
+pub struct Driver {
     session: Session,
     transport: Box<dyn Transport>,
     admission: Option<Admission>,
@@ -420,7 +423,8 @@ impl Driver {
         self.finish(end);
         if let Some((session, stream)) = next {
             // After the end of the old one, so that their events do not mix.
-            tokio::spawn(Driver::new(
+            let application = session.shared.application.clone();
+            application.spawn(Driver::new(
                 session,
                 Box::new(stream),
                 self.admission.take(),

@@ -105,6 +105,7 @@ pub use beep_core::{
 pub use channel::Channel;
 pub use connect::{ConnectError, connect, resolve};
 pub use connection::{ConnectOptions, Connection, ServerName};
+pub use driver::Driver;
 pub use error::{Error, Family};
 pub use incoming_message::IncomingMessage;
 pub use listener::{Accepted, Admission, Listener, ListenerLimits};

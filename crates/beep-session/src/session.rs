@@ -255,7 +255,7 @@ impl Session {
             }
             state.driver.take()
         };
-        self.wake(driver);
+        wake(driver);
     }
 
     /// Stops reading from the transport (`false`) or goes on (`true`). Nothing is lost: the peer
@@ -266,7 +266,7 @@ impl Session {
             state.reading = reading;
             state.driver.take()
         };
-        self.wake(driver);
+        wake(driver);
     }
 
     /// Whether the transport is read, see [`Session::set_reading`].
@@ -348,7 +348,7 @@ impl Session {
             let result = command(&mut state);
             (result, state.driver.take())
         };
-        self.wake(driver);
+        wake(driver);
         result
     }
 
@@ -364,14 +364,14 @@ impl Session {
             };
             (result, driver)
         };
-        self.wake(driver);
+        wake(driver);
         result
     }
+}
 
-    fn wake(&self, driver: Option<Waker>) {
-        if let Some(driver) = driver {
-            self.shared.application.wake(driver);
-        }
+fn wake(driver: Option<Waker>) {
+    if let Some(driver) = driver {
+        driver.wake();
     }
 }
 

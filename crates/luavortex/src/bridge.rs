@@ -2,15 +2,15 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
-use std::thread::{self, ThreadId};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use beep_session::core::{ChannelNumber, Config, ErrorReply, Event, Greeting, ReplyCode};
-use beep_session::{Application, End, ListenerLimits, Services, Session, Successor, sasl, tls};
+use beep_session::{
+    Application, Driver, End, ListenerLimits, Services, Session, Successor, sasl, tls,
+};
 
+use crate::drivers::Drivers;
 use crate::inbox::{Inbox, Notice, StartNotice};
-use crate::keeper::KeeperHandle;
 use crate::tls::TlsSettings;
 
 /// What engine tasks need to know of a context.
@@ -73,20 +73,18 @@ pub(crate) struct Bridge {
 
 /// From engine tasks to the Lua state that they work for.
 pub(crate) struct Link {
-    /// The thread that owns the Lua state.
-    lua: ThreadId,
     pub(crate) inbox: Arc<Inbox>,
-    keeper: KeeperHandle,
+    /// Not owned: they own the sessions, which refer to this.
+    drivers: Weak<Drivers>,
     /// The last key given to a connection.
     keys: Arc<AtomicU64>,
 }
 
 impl Link {
-    pub(crate) fn new(inbox: Arc<Inbox>, keeper: KeeperHandle, keys: Arc<AtomicU64>) -> Self {
+    pub(crate) fn new(inbox: Arc<Inbox>, drivers: &Arc<Drivers>, keys: Arc<AtomicU64>) -> Self {
         Link {
-            lua: thread::current().id(),
             inbox,
-            keeper,
+            drivers: Arc::downgrade(drivers),
             keys,
         }
     }
@@ -94,18 +92,6 @@ impl Link {
     /// A key for a connection that Lua does not know yet.
     pub(crate) fn new_key(&self) -> u64 {
         self.keys.fetch_add(1, Ordering::Relaxed) + 1
-    }
-
-    /// Whether a session that has work is told at once or with the next wait of Lua.
-    fn wake(&self, driver: Waker) {
-        // Commands of scripts come from Lua's thread, outside of the runtime. Waking a task from there costs a system
-        // call, and Lua is about to enter the runtime anyway; if it computes on, the keeper is in charge. Other tasks,
-        // such as those of ALIVE, run inside.
-        if thread::current().id() != self.lua || self.keeper.lua_is_waiting() {
-            driver.wake();
-        } else if self.inbox.leave_driver(driver) {
-            self.keeper.work_was_left();
-        }
     }
 }
 
@@ -233,7 +219,10 @@ impl Application for Bridge {
         self.tell(Notice::Ended(self.key, end.clone()));
     }
 
-    fn wake(&self, driver: Waker) {
-        self.link.wake(driver);
+    fn spawn(&self, driver: Driver) {
+        // When the engine is gone, the session goes too.
+        if let Some(drivers) = self.link.drivers.upgrade() {
+            drivers.spawn(driver);
+        }
     }
 }

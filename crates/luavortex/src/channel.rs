@@ -2,18 +2,22 @@
 
 use std::cell::Cell;
 use std::rc::{Rc, Weak};
+use std::time::Duration;
 
 use beep_session::Session;
 use beep_session::core::{
     ChannelNumber, ErrorReply, Outgoing, ProfileContent, ReplyCode, SendError,
 };
 use bytes::Bytes;
-use mlua::{Lua, MetaMethod, Table, UserData, UserDataMethods, UserDataRegistry, Value};
+use mlua::{
+    BString, Either, Lua, MetaMethod, Table, UserData, UserDataMethods, UserDataRegistry, Value,
+};
 
 use crate::connection::{ConnectionState, Owner, usage_failure};
-use crate::convert::{self, At};
+use crate::convert::{self, At, Given};
 use crate::export::{Failure, Misuse, export, export_attributes, export_value};
 use crate::state::State;
+use crate::vortex::duration;
 use crate::{meta, status};
 
 /// The userdata.
@@ -108,17 +112,22 @@ fn state_of(value: &Value, at: At<'_>) -> Result<(Rc<ChannelState>, bool), Misus
     Ok((channel.state.clone(), channel.emptied.get()))
 }
 
+/// Content as it is given: octets of a string or of a number written as one, copied where they lie.
+type Content = Either<BString, Value>;
+
 /// The content to send: all of the string or the first `size` octets, with the empty header line in front unless
 /// the script writes headers itself.
 fn outgoing(
     lua: &Lua,
     function: &str,
     channel: &ChannelState,
-    content: &Value,
+    content: Content,
     size: &Value,
 ) -> Result<Outgoing, Misuse> {
-    let content = convert::octets(lua, content, At(function, 2, "content"))?;
-    let content = content.as_bytes();
+    let mut content = match content {
+        Either::Left(content) => Vec::from(content),
+        Either::Right(value) => return Err(At(function, 2, "content").wants("string", &value)),
+    };
     let at = At(function, 3, "size");
     let size = match convert::optional(size, |size| convert::whole(lua, size, at))? {
         None | Some(-1) => content.len(),
@@ -133,7 +142,8 @@ fn outgoing(
             }
         },
     };
-    let body = Bytes::copy_from_slice(content.get(..size).unwrap_or_default());
+    content.truncate(size);
+    let body = Bytes::from(content);
     Ok(if channel.automatic_mime.get() {
         Outgoing::new(body)
     } else {
@@ -152,10 +162,18 @@ fn send_failure(error: &SendError) -> Failure {
     Failure::new(code, error)
 }
 
+const ATTRIBUTES: &[&str] = &[
+    "number",
+    "profile",
+    "is_ready",
+    "automatic_mime",
+    "ref_count",
+];
+
 /// What `ch.NAME` reads.
-fn attribute(lua: &Lua, object: &Value, name: &str) -> Result<Value, Failure> {
-    let (channel, emptied) = state_of(object, At("__index", 1, "channel"))?;
-    Ok(match name {
+fn attribute(lua: &Lua, object: &Channel, name: &str) -> Value {
+    let (channel, emptied) = (&object.state, object.emptied.get());
+    match name {
         "number" if emptied => Value::Integer(-1),
         "number" => Value::Integer(channel.number.value().into()),
         "profile" if !emptied => lua
@@ -166,11 +184,52 @@ fn attribute(lua: &Lua, object: &Value, name: &str) -> Result<Value, Failure> {
             Value::Boolean(!emptied && session.is_some_and(|session| channel.is_idle(&session)))
         }
         "automatic_mime" => Value::Boolean(channel.automatic_mime.get()),
+        // With the reference of whoever asks.
         "ref_count" => {
-            Value::Integer(i64::try_from(Rc::strong_count(&channel)).unwrap_or(i64::MAX))
+            let count = Rc::strong_count(channel) + 1;
+            Value::Integer(i64::try_from(count).unwrap_or(i64::MAX))
         }
         _ => Value::Nil,
-    })
+    }
+}
+
+fn send_msg(
+    lua: &Lua,
+    function: &'static str,
+    object: Given<Channel>,
+    content: Content,
+    size: &Value,
+) -> Result<u32, Failure> {
+    let channel = &convert::given(object, "channel", At(function, 1, "channel"))?.state;
+    let message = outgoing(lua, function, channel, content, size)?;
+    let msgno = channel
+        .session()?
+        .send_msg(channel.number, message)
+        .map_err(|error| send_failure(&error))?;
+    Ok(msgno.value())
+}
+
+/// Sends a MSG and sets the timer that limits the wait for its reply: by `us`, or by what the context allows. Returns
+/// the numbers of both.
+fn send_request(
+    lua: &Lua,
+    (object, content, us): (Given<Channel>, Content, Value),
+) -> Result<(u32, u64), Failure> {
+    let limit =
+        match convert::optional(&us, |us| convert::microseconds(us, At("request", 3, "us")))? {
+            Some(us) => duration(us),
+            None => reply_timeout(&object),
+        };
+    let msgno = send_msg(lua, "request", object, content, &Value::Nil)?;
+    Ok((msgno, State::of(lua).engine()?.add_timer(limit)))
+}
+
+fn reply_timeout(object: &Given<Channel>) -> Duration {
+    match object {
+        Either::Left(channel) => channel.connection.ctx.reply_timeout(),
+        // Not a channel, which is about to be said.
+        Either::Right(_) => Duration::ZERO,
+    }
 }
 
 /// Which reply a script sends.
@@ -186,11 +245,11 @@ fn send_reply(
     lua: &Lua,
     function: &'static str,
     reply: Reply,
-    arguments: (Value, Value, Value, Value),
+    arguments: (Given<Channel>, Content, Value, Value),
 ) -> Result<bool, Failure> {
     let (object, content, size, msgno) = arguments;
-    let (channel, _) = state_of(&object, At(function, 1, "channel"))?;
-    let message = outgoing(lua, function, &channel, &content, &size)?;
+    let channel = &convert::given(object, "channel", At(function, 1, "channel"))?.state;
+    let message = outgoing(lua, function, channel, content, &size)?;
     let msgno = convert::msgno(lua, &msgno, At(function, 4, "msg_no"))?;
     let session = channel.session()?;
     let sent = match reply {
@@ -245,7 +304,7 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
         let channel = convert::object::<Channel>(&object, "channel", At("conn", 1, "channel"))?;
         Ok((channel.connection.wrap(), channel.connection.key))
     })?;
-    export_attributes(lua, primitives, "channel_attribute", attribute)?;
+    export_attributes(lua, primitives, "channel", ATTRIBUTES, attribute)?;
     export(
         lua,
         primitives,
@@ -268,16 +327,11 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
         lua,
         primitives,
         "send_msg",
-        |lua, (object, content, size): (Value, Value, Value)| {
-            let (channel, _) = state_of(&object, At("send_msg", 1, "channel"))?;
-            let message = outgoing(lua, "send_msg", &channel, &content, &size)?;
-            let msgno = channel
-                .session()?
-                .send_msg(channel.number, message)
-                .map_err(|error| send_failure(&error))?;
-            Ok(msgno.value())
+        |lua, (object, content, size): (Given<Channel>, Content, Value)| {
+            send_msg(lua, "send_msg", object, content, &size)
         },
     )?;
+    export(lua, primitives, "send_request", send_request)?;
     export_value(lua, primitives, "send_rpy", |lua, arguments| {
         send_reply(lua, "send_rpy", Reply::Rpy, arguments)
     })?;

@@ -1,7 +1,7 @@
 //! From Lua values to what the engine takes, with messages that say what is wrong with which argument.
 
 use beep_session::core::{ChannelNumber, MsgNo};
-use mlua::{FromLua, Lua, UserDataRef, Value};
+use mlua::{Either, FromLua, Lua, UserDataRef, Value};
 
 use crate::export::Misuse;
 
@@ -52,6 +52,22 @@ pub(crate) fn object<T: 'static>(
         return Ok(object);
     }
     Err(at.wants(&format!("vortex.{class}"), value))
+}
+
+/// An argument that has to be an object of class `T`, borrowed where it lies on Lua's stack: for what every message
+/// passes. A value of Lua only when it is something else.
+pub(crate) type Given<T> = Either<UserDataRef<T>, Value>;
+
+/// What was given, if it is an object of class `T`.
+pub(crate) fn given<T>(
+    argument: Given<T>,
+    class: &str,
+    at: At<'_>,
+) -> Result<UserDataRef<T>, Misuse> {
+    match argument {
+        Either::Left(object) => Ok(object),
+        Either::Right(value) => Err(at.wants(&format!("vortex.{class}"), &value)),
+    }
 }
 
 /// A whole number; numbers with a fraction, infinities and NaN are refused on every Lua, strings of digits are taken.

@@ -10,7 +10,7 @@ use mlua::{Lua, MetaMethod, Table, UserData, UserDataMethods, UserDataRegistry, 
 
 use crate::bridge::Served;
 use crate::convert::{self, At};
-use crate::export::{Failure, Misuse, export};
+use crate::export::{Failure, Misuse, export, export_attributes};
 use crate::inbox::Notice;
 use crate::log;
 use crate::state::{State, WeakState};
@@ -103,6 +103,13 @@ impl UserData for Ctx {
     }
 }
 
+impl CtxState {
+    /// The limit of waits for a reply that have none of their own.
+    pub(crate) fn reply_timeout(&self) -> Duration {
+        self.served.lock().config.reply_timeout
+    }
+}
+
 /// The context of an argument that has to be one.
 pub(crate) fn ctx_of(value: &Value, at: At<'_>) -> Result<Rc<CtxState>, Misuse> {
     Ok(convert::object::<Ctx>(value, "ctx", at)?.owner.ctx.clone())
@@ -126,6 +133,29 @@ fn default_config() -> Arc<Config> {
     }
     // A value from outside that the protocol cannot work with leaves the defaults.
     config.checked().unwrap_or_default()
+}
+
+const ATTRIBUTES: &[&str] = &[
+    "ref_count",
+    "log",
+    "log2",
+    "color_log",
+    "features",
+    "localize",
+];
+
+/// What `ctx.NAME` reads.
+fn attribute(lua: &Lua, object: &Ctx, name: &str) -> Value {
+    let ctx = &object.owner.ctx;
+    match name {
+        "ref_count" => Value::Integer(if ctx.has_exited() { -1 } else { 1 }),
+        "log" => Value::Boolean(log::is_on(log::Level::Log)),
+        "log2" => Value::Boolean(log::is_on(log::Level::Log2)),
+        "color_log" => Value::Boolean(log::is_on(log::Level::Color)),
+        "features" => lua_text(lua, ctx.served.lock().features.as_deref()),
+        "localize" => lua_text(lua, ctx.served.lock().localize.as_deref()),
+        _ => Value::Nil,
+    }
 }
 
 pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
@@ -194,27 +224,7 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
         ctx_of(&ctx, At("exit", 1, "ctx"))?.shutdown(&State::of(lua));
         Ok(())
     })?;
-    export(
-        lua,
-        primitives,
-        "ctx_attribute",
-        |lua, (ctx, name): (Value, Value)| {
-            let ctx = ctx_of(&ctx, At("__index", 1, "ctx"))?;
-            let name = name
-                .as_string()
-                .map(|name| name.to_string_lossy())
-                .unwrap_or_default();
-            Ok(match name.as_str() {
-                "ref_count" => Value::Integer(if ctx.has_exited() { -1 } else { 1 }),
-                "log" => Value::Boolean(log::is_on(log::Level::Log)),
-                "log2" => Value::Boolean(log::is_on(log::Level::Log2)),
-                "color_log" => Value::Boolean(log::is_on(log::Level::Color)),
-                "features" => lua_text(lua, ctx.served.lock().features.as_deref()),
-                "localize" => lua_text(lua, ctx.served.lock().localize.as_deref()),
-                _ => Value::Nil,
-            })
-        },
-    )?;
+    export_attributes(lua, primitives, "ctx", ATTRIBUTES, attribute)?;
     export(
         lua,
         primitives,

@@ -2,18 +2,19 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
-use tokio::time::sleep_until;
+use tokio::time::{Sleep, sleep_until};
 
 use crate::bridge::Link;
+use crate::drivers::Drivers;
 use crate::inbox::{Inbox, Notice};
 use crate::keeper::Keeper;
 
@@ -36,9 +37,13 @@ pub(crate) struct Engine {
     keeper: Keeper,
     /// `None` only while the engine is dropped.
     runtime: Option<Arc<Runtime>>,
+    drivers: Arc<Drivers>,
     pub(crate) inbox: Arc<Inbox>,
     link: Arc<Link>,
     timers: RefCell<Timers>,
+    /// Ends waits that have a limit. Kept from one to the next: one that fires early is looked at again, and costs less
+    /// than setting it with every wait.
+    alarm: RefCell<Option<Pin<Box<Sleep>>>>,
     since_turn: Cell<u32>,
     /// The last event that Lua took was a timer.
     timer_was_taken: Cell<bool>,
@@ -51,31 +56,29 @@ struct Timers {
     last_id: u64,
 }
 
-/// Turns of sessions before the sockets of the others are looked at again. tokio's 61 let two peers that never stop
-/// sending keep an idle one waiting for seconds.
-const TURNS_BETWEEN_LOOKS: u32 = 4;
-
 impl Engine {
     pub(crate) fn new(keys: Arc<AtomicU64>) -> io::Result<Self> {
         let runtime = Arc::new(
             Builder::new_current_thread()
                 .enable_io()
                 .enable_time()
-                .event_interval(TURNS_BETWEEN_LOOKS)
                 .build()?,
         );
         let inbox = Arc::new(Inbox::default());
-        let keeper = Keeper::start(runtime.clone(), inbox.clone())?;
+        let drivers = Arc::new(Drivers::default());
+        let keeper = Keeper::start(runtime.clone(), drivers.clone(), inbox.clone())?;
         let mut inboxes = INBOXES.lock().unwrap_or_else(PoisonError::into_inner);
         inboxes.retain(|inbox| inbox.strong_count() > 0);
         inboxes.push(Arc::downgrade(&inbox));
-        let link = Arc::new(Link::new(inbox.clone(), keeper.handle(), keys));
+        let link = Arc::new(Link::new(inbox.clone(), &drivers, keys));
         Ok(Engine {
             keeper,
             link,
             runtime: Some(runtime),
+            drivers,
             inbox,
             timers: RefCell::default(),
+            alarm: RefCell::default(),
             since_turn: Cell::new(0),
             timer_was_taken: Cell::new(false),
         })
@@ -119,14 +122,16 @@ impl Engine {
         };
         self.keeper.lua_waits();
         self.runtime().block_on(async {
-            let mut timer = pin!(until.map(|until| sleep_until(until.into())));
+            let mut drivers = pin!(self.drivers.run_until(|| self.inbox.has_events()));
             poll_fn(|cx| {
-                self.inbox.wake_drivers();
                 if self.inbox.has_events_or_register(cx.waker()) || self.inbox.is_interrupted() {
                     return Poll::Ready(());
                 }
-                match timer.as_mut().as_pin_mut() {
-                    Some(timer) => timer.poll(cx),
+                if drivers.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(());
+                }
+                match until {
+                    Some(until) => self.poll_alarm(cx, until),
                     None => Poll::Pending,
                 }
             })
@@ -142,6 +147,28 @@ impl Engine {
         }
     }
 
+    /// Ready when it is `until` or later.
+    fn poll_alarm(&self, cx: &mut Context<'_>, until: Instant) -> Poll<()> {
+        let until = until.into();
+        let mut alarm = self.alarm.borrow_mut();
+        loop {
+            let alarm = match &mut *alarm {
+                Some(alarm) => {
+                    if alarm.deadline() > until {
+                        alarm.as_mut().reset(until);
+                    }
+                    alarm
+                }
+                empty => empty.insert(Box::pin(sleep_until(until))),
+            };
+            ready!(alarm.as_mut().poll(cx));
+            if alarm.deadline() >= until {
+                return Poll::Ready(());
+            }
+            alarm.as_mut().reset(until);
+        }
+    }
+
     /// Gives the sockets a look without waiting, unless the keeper looks after them anyway.
     pub(crate) fn turn(&self) {
         self.since_turn.set(0);
@@ -154,10 +181,9 @@ impl Engine {
         }
         self.keeper.lua_waits();
         self.runtime().block_on(async {
-            self.inbox.wake_drivers();
-            // The first lets the sessions that were woken run, the second looks at the sockets.
-            tokio::task::yield_now().await;
-            tokio::task::yield_now().await;
+            // Sessions that Lua gave work to, then those that the sockets have work for.
+            self.drivers.give_turns().await;
+            self.drivers.give_turns().await;
         });
         self.keeper.lua_computes();
     }

@@ -16,6 +16,7 @@ use mlua::{IntoLua, Lua, Table, Value};
 
 use crate::channel::ChannelState;
 use crate::connection::ConnectionState;
+use crate::engine::Waited;
 use crate::frame::Frame;
 use crate::inbox::{Notice, StartNotice};
 use crate::state::State;
@@ -382,18 +383,27 @@ fn tuned(lua: &Lua, state: &State, old: u64, key: u64, session: Session) -> Told
     told!(lua, Kind::Tuned, old, key, ctx_key)
 }
 
-/// The next event for the scheduler, or nothing.
-fn next(lua: &Lua) -> Told {
+/// The next event for the scheduler. When there is none: nil; with `block` it waits for one, and false tells that the
+/// wait was interrupted.
+fn next(lua: &Lua, block: bool) -> Told {
     let state = State::of(lua);
     let Some(engine) = state.running_engine() else {
         return Ok(values(Value::Nil, []));
     };
     engine.event_was_taken();
-    if let Some(timer) = engine.take_timer_in_turn() {
-        return told!(lua, Kind::Timer, timer);
-    }
-    let Some(notice) = engine.inbox.pop() else {
-        return Ok(values(Value::Nil, []));
+    let notice = loop {
+        if let Some(timer) = engine.take_timer_in_turn() {
+            return told!(lua, Kind::Timer, timer);
+        }
+        if let Some(notice) = engine.inbox.pop() {
+            break notice;
+        }
+        if !block {
+            return Ok(values(Value::Nil, []));
+        }
+        if engine.wait(None) == Waited::Interrupted {
+            return Ok(values(Value::Boolean(false), []));
+        }
     };
     match notice {
         Notice::Event(key, event) => session_event(lua, &state, key, event),
@@ -447,6 +457,9 @@ fn next(lua: &Lua) -> Told {
 }
 
 pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
-    primitives.raw_set("next", lua.create_function(|lua, ()| next(lua))?)?;
+    primitives.raw_set(
+        "next",
+        lua.create_function(|lua, block: bool| next(lua, block))?,
+    )?;
     Ok(())
 }

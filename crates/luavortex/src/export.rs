@@ -12,6 +12,8 @@
 
 use mlua::{FromLuaMulti, IntoLua, IntoLuaMulti, Lua, MultiValue, Table, Value};
 
+use crate::convert::{self, At, Given};
+
 /// The caller broke the rules of the API: wrong type, missing argument, value out of range.
 #[derive(Debug)]
 pub(crate) struct Misuse(pub(crate) String);
@@ -100,26 +102,28 @@ where
     primitives.raw_set(name, function)
 }
 
-/// What reads an attribute of an object: the object, the name.
-pub(crate) type Attribute = fn(&Lua, &Value, &str) -> Result<Value, Failure>;
-
-/// The same for the attributes of a class; a name that is no string names none.
-pub(crate) fn export_attributes(
+/// The attributes of a class that Rust reads: `CLASS_slots` tells the number of each name, and
+/// `CLASS_attribute (object, number)` reads one. Numbers, because a string costs more to take than to look up in Lua.
+pub(crate) fn export_attributes<T: 'static>(
     lua: &Lua,
     primitives: &Table,
-    name: &str,
-    attribute: Attribute,
+    class: &'static str,
+    names: &'static [&'static str],
+    attribute: fn(&Lua, &T, &str) -> Value,
 ) -> mlua::Result<()> {
+    let slots = lua.create_table()?;
+    for (slot, name) in names.iter().enumerate() {
+        slots.raw_set(*name, slot)?;
+    }
+    primitives.raw_set(format!("{class}_slots"), slots)?;
     export_value(
         lua,
         primitives,
-        name,
-        move |lua, (object, name): (Value, Value)| match name
-            .as_string()
-            .and_then(|name| name.to_str().ok())
-        {
-            Some(name) => attribute(lua, &object, &name),
-            None => Ok(Value::Nil),
+        &format!("{class}_attribute"),
+        move |lua, (object, slot): (Given<T>, usize)| {
+            let object = convert::given(object, class, At("__index", 1, class))?;
+            let name = names.get(slot).copied().unwrap_or_default();
+            Ok(attribute(lua, &object, name))
         },
     )
 }

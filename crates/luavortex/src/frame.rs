@@ -7,9 +7,10 @@ use beep_session::Session;
 use beep_session::core::{ChannelNumber, Message, MessageKind};
 use mlua::{Lua, MetaMethod, Table, UserData, UserDataMethods, UserDataRegistry, Value};
 
-use crate::convert::{self, At};
-use crate::export::{Failure, export, export_attributes, export_value};
+use crate::convert::{self, At, Given};
+use crate::export::{export, export_attributes, export_value};
 use crate::meta;
+use crate::state::State;
 
 /// The userdata. Stays readable after everything else is gone.
 pub(crate) struct Frame {
@@ -124,13 +125,30 @@ fn keyword(kind: MessageKind) -> &'static str {
     kind.keyword()
 }
 
+const ATTRIBUTES: &[&str] = &[
+    "payload",
+    "msg_no",
+    "msgno",
+    "type",
+    "payload_size",
+    "content",
+    "content_size",
+    "content_type",
+    "seqno",
+    "seq_no",
+    "ansno",
+    "ans_no",
+    "more_flag",
+    "id",
+    "ref_count",
+];
+
 /// What `frame.NAME` reads.
-fn attribute(lua: &Lua, object: &Value, name: &str) -> Result<Value, Failure> {
-    let frame = convert::object::<Frame>(object, "frame", At("__index", 1, "frame"))?;
+fn attribute(lua: &Lua, frame: &Frame, name: &str) -> Value {
     let message = &frame.message;
     let octets = |octets: &[u8]| lua.create_string(octets).map_or(Value::Nil, Value::String);
     let number = |number: usize| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
-    Ok(match name {
+    match name {
         "type" => octets(keyword(message.kind).as_bytes()),
         "msgno" | "msg_no" => Value::Integer(message.msgno.value().into()),
         "seqno" | "seq_no" => Value::Integer(message.seqno.value().into()),
@@ -146,11 +164,11 @@ fn attribute(lua: &Lua, object: &Value, name: &str) -> Result<Value, Failure> {
         "id" => Value::Integer(i64::try_from(frame.id).unwrap_or(i64::MAX)),
         "ref_count" => Value::Integer(1),
         _ => Value::Nil,
-    })
+    }
 }
 
 pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
-    export_attributes(lua, primitives, "frame_attribute", attribute)?;
+    export_attributes(lua, primitives, "frame", ATTRIBUTES, attribute)?;
     export(
         lua,
         primitives,
@@ -162,10 +180,21 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
             Ok(header.and_then(|value| lua.create_string(&value).ok()))
         },
     )?;
-    // The handler of the frame is done, or there is none. Returns the uid of the channel it came on.
-    export_value(lua, primitives, "consume_frame", |_, object: Value| {
-        let frame = convert::object::<Frame>(&object, "frame", At("consume", 1, "frame"))?;
-        frame.consume();
-        Ok(frame.channel)
-    })
+    // The handler of the frame is done, or there is none; takes the timer back that limited the wait for it. Returns
+    // the uid of the channel it came on.
+    export_value(
+        lua,
+        primitives,
+        "consume_frame",
+        |lua, (frame, timer): (Given<Frame>, Option<u64>)| {
+            let frame = convert::given(frame, "frame", At("consume", 1, "frame"))?;
+            frame.consume();
+            if let Some(timer) = timer
+                && let Some(engine) = State::of(lua).running_engine()
+            {
+                engine.cancel_timer(timer);
+            }
+            Ok(frame.channel)
+        },
+    )
 }

@@ -93,8 +93,6 @@ struct Queue {
     coroutines_ready: bool,
     /// Who waits for the queue to fill.
     waiter: Option<Waker>,
-    /// Sessions with work that was left while no thread drove the runtime.
-    drivers: Vec<Waker>,
     event_fd: Option<EventFd>,
 }
 
@@ -152,21 +150,6 @@ impl Inbox {
         let mut queue = self.queue();
         queue.coroutines_ready = ready;
         queue.show();
-    }
-
-    /// Leaves a session's driver to be woken from within the runtime. True when it is the first.
-    pub(crate) fn leave_driver(&self, driver: Waker) -> bool {
-        let mut queue = self.queue();
-        queue.drivers.push(driver);
-        queue.drivers.len() == 1
-    }
-
-    /// Wakes the drivers that were left. Called from within the runtime, where that costs no system call.
-    pub(crate) fn wake_drivers(&self) {
-        let drivers = std::mem::take(&mut self.queue().drivers);
-        for driver in drivers {
-            driver.wake();
-        }
     }
 
     /// A descriptor that is readable exactly while there are events.

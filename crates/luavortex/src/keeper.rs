@@ -6,7 +6,7 @@
 //! While Lua goes in and out of waits quickly the keeper costs a look at one number each millisecond, and nothing
 //! per message; while Lua waits for long it sleeps.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::time::sleep_until;
 
+use crate::drivers::Drivers;
 use crate::inbox::{Inbox, Notice};
 
 /// How long Lua may keep the processor before the keeper takes over: between one and two of these.
@@ -30,26 +31,9 @@ pub(crate) struct Keeper {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What sessions know of the keeper.
-#[derive(Clone, Debug)]
-pub(crate) struct KeeperHandle(Arc<Shared>);
-
-impl KeeperHandle {
-    /// Whether Lua is in a wait. Asked on Lua's thread: whether that is within the runtime.
-    pub(crate) fn lua_is_waiting(&self) -> bool {
-        is_waiting(self.0.phase.load(Ordering::SeqCst))
-    }
-
-    /// Sessions have work, see [`Inbox::leave_driver`].
-    pub(crate) fn work_was_left(&self) {
-        if self.0.in_charge.load(Ordering::SeqCst) {
-            self.0.recall();
-        }
-    }
-}
-
 #[derive(Debug)]
 struct Shared {
+    drivers: Arc<Drivers>,
     inbox: Arc<Inbox>,
     /// Counts the waits: odd while Lua waits, even while it computes. Written by Lua's thread alone.
     phase: AtomicU64,
@@ -65,8 +49,13 @@ struct Shared {
 }
 
 impl Keeper {
-    pub(crate) fn start(runtime: Arc<Runtime>, inbox: Arc<Inbox>) -> std::io::Result<Self> {
+    pub(crate) fn start(
+        runtime: Arc<Runtime>,
+        drivers: Arc<Drivers>,
+        inbox: Arc<Inbox>,
+    ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
+            drivers,
             inbox,
             phase: AtomicU64::new(0),
             asleep: AtomicBool::new(false),
@@ -104,10 +93,6 @@ impl Keeper {
     /// Whether the keeper drives the runtime now.
     pub(crate) fn is_in_charge(&self) -> bool {
         self.shared.in_charge.load(Ordering::SeqCst)
-    }
-
-    pub(crate) fn handle(&self) -> KeeperHandle {
-        KeeperHandle(self.shared.clone())
     }
 
     /// Tells when the next timer of the Lua side is due.
@@ -181,6 +166,7 @@ impl Shared {
     fn take_over(&self, runtime: &Runtime) {
         self.in_charge.store(true, Ordering::SeqCst);
         runtime.block_on(async {
+            let mut drivers = pin!(self.drivers.run_until(|| false));
             loop {
                 let due = *self
                     .next_timer
@@ -192,6 +178,8 @@ impl Shared {
                     if let Poll::Ready(over) = self.poll_recall(cx, due) {
                         return Poll::Ready(over);
                     }
+                    // They run until nobody calls the keeper back.
+                    let _ = drivers.as_mut().poll(cx);
                     if !announced
                         && let Some(timer) = timer.as_mut().as_pin_mut()
                         && timer.poll(cx).is_ready()
@@ -217,7 +205,6 @@ impl Shared {
         if is_waiting(self.phase.load(Ordering::SeqCst)) || self.stop.load(Ordering::SeqCst) {
             return Poll::Ready(true);
         }
-        self.inbox.wake_drivers();
         if *self
             .next_timer
             .lock()

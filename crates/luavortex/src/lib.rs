@@ -19,6 +19,7 @@ mod channelpool;
 mod connection;
 mod convert;
 mod ctx;
+mod drivers;
 mod engine;
 mod events;
 mod export;

@@ -20,7 +20,8 @@ pub(crate) const ENCODING_BASE64: i64 = 3;
 /// The longest time that is told apart from "for ever".
 const FOR_EVER: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 10);
 
-fn duration(us: f64) -> Duration {
+/// A number of microseconds as a time; nothing below zero, nothing beyond what can be waited for.
+pub(crate) fn duration(us: f64) -> Duration {
     Duration::try_from_secs_f64((us / 1e6).max(0.0))
         .map_or(FOR_EVER, |duration| duration.min(FOR_EVER))
 }
@@ -189,8 +190,7 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
     // The limit of waits that have none of their own (VORTEX_SYNC_TIMEOUT), in microseconds.
     export(lua, primitives, "reply_timeout", |_, ctx: Value| {
         let ctx = crate::ctx::ctx_of(&ctx, At("reply_timeout", 1, "ctx"))?;
-        let timeout = ctx.served.lock().config.reply_timeout;
-        Ok(timeout.as_secs_f64() * 1e6)
+        Ok(ctx.reply_timeout().as_secs_f64() * 1e6)
     })?;
     let constants = lua.create_table()?;
     for (name, number) in status::STATUSES {

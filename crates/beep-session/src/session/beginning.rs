@@ -34,11 +34,12 @@ pub struct SessionOptions {
 }
 
 impl Session {
-    /// Starts a session over `transport` and the task that drives it, on the current tokio runtime.
+    /// Starts a session over `transport`, and gives what drives it to [`Application::spawn`]: by default a task of the
+    /// current tokio runtime.
     ///
     /// # Panics
     ///
-    /// When called outside of a tokio runtime, as [`tokio::spawn`] does.
+    /// When called outside of a tokio runtime, as [`tokio::spawn`] does, unless the application has another way.
     pub fn spawn(
         transport: impl Transport + 'static,
         options: SessionOptions,
@@ -56,7 +57,7 @@ impl Session {
             state: Mutex::new(State::new(protocol)),
         };
         let session = Session::begin(shared, options.greeting);
-        tokio::spawn(Driver::new(
+        session.shared.application.spawn(Driver::new(
             session.clone(),
             Box::new(transport),
             options.admission,

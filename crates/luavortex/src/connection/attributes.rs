@@ -4,27 +4,39 @@ use std::rc::Rc;
 
 use mlua::{Lua, Value};
 
-use super::{Part, is_emptied, state_of};
-use crate::convert::At;
-use crate::export::Failure;
+use super::{Connection, Part};
 use crate::status;
 
+pub(super) const ATTRIBUTES: &[&str] = &[
+    "id",
+    "status",
+    "error_msg",
+    "host",
+    "port",
+    "host_ip",
+    "local_addr",
+    "local_port",
+    "server_name",
+    "num_channels",
+    "role",
+    "ref_count",
+];
+
 /// What `conn.NAME` reads.
-pub(super) fn attribute(lua: &Lua, object: &Value, name: &str) -> Result<Value, Failure> {
-    let state = state_of(object, At("__index", 1, "connection"))?;
-    let emptied = is_emptied(object);
+pub(super) fn attribute(lua: &Lua, object: &Connection, name: &str) -> Value {
+    let (state, emptied) = (&object.state, object.emptied.get());
     let string = |text: Option<String>| -> Value {
         text.and_then(|text| lua.create_string(text).ok())
             .map_or(Value::Nil, Value::String)
     };
     if emptied {
-        return Ok(match name {
+        return match name {
             "id" | "num_channels" | "ref_count" => Value::Integer(-1),
             "status" => Value::Integer(status::WRONG_REFERENCE),
             "role" => string(Some("unknown".into())),
             "error_msg" => string(Some("the connection was closed".into())),
             _ => Value::Nil,
-        });
+        };
     }
     let is_master = state.part == Part::MasterListener;
     let local = if is_master {
@@ -32,7 +44,7 @@ pub(super) fn attribute(lua: &Lua, object: &Value, name: &str) -> Result<Value, 
     } else {
         state.addresses().map(|addresses| addresses.local)
     };
-    Ok(match name {
+    match name {
         "id" => Value::Integer(state.id),
         "status" => Value::Integer(state.status().0),
         "error_msg" => string(Some(state.status().1)),
@@ -54,7 +66,11 @@ pub(super) fn attribute(lua: &Lua, object: &Value, name: &str) -> Result<Value, 
             Value::Integer(i64::try_from(open).unwrap_or(i64::MAX).saturating_add(1))
         }
         "role" => string(Some(state.part.name().into())),
-        "ref_count" => Value::Integer(i64::try_from(Rc::strong_count(&state)).unwrap_or(i64::MAX)),
+        // With the reference of whoever asks.
+        "ref_count" => {
+            let count = Rc::strong_count(state) + 1;
+            Value::Integer(i64::try_from(count).unwrap_or(i64::MAX))
+        }
         _ => Value::Nil,
-    })
+    }
 }

@@ -3,7 +3,7 @@
 use beep_session::core::ReplyCode;
 use mlua::{Lua, Table, Value};
 
-use super::attributes::attribute;
+use super::attributes::{ATTRIBUTES, attribute};
 use super::making::{begin, listen};
 use super::opening::{start, usage_failure};
 use super::{Connection, is_emptied, state_of};
@@ -65,7 +65,7 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
             ))
         },
     )?;
-    export_attributes(lua, primitives, "connection_attribute", attribute)?;
+    export_attributes(lua, primitives, "connection", ATTRIBUTES, attribute)?;
     export_value(lua, primitives, "is_ok", |_, object: Value| {
         let connection = state_of(&object, At("is_ok", 1, "connection"))?;
         Ok(connection.is_ok() && !is_emptied(&object))

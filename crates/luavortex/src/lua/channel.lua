@@ -13,10 +13,13 @@ local channels = {}
 lib.channels = channels
 -- The userdata of each channel that is referenced, by uid.
 local objects = setmetatable ({}, { __mode = "v" })
+-- The record of each userdata that stands for an open channel: what most calls are about is found without Rust. Holds
+-- neither: handlers of a record may refer to the object.
+local record_by_object = setmetatable ({}, { __mode = "kv" })
 
 local NOT_OPEN = "the channel is closed"
 
-local class = lib.class ("channel", raw.channel_attribute)
+local class = lib.class ("channel")
 local channel = class.methods
 lib.channel = channel
 
@@ -27,12 +30,20 @@ local function new_channel (session, uid, number, profile)
   return record
 end
 
+-- A new object for a channel.
+local function wrap (record)
+  local _, object = raw.wrap_channel (record.session.key, record.uid)
+  if object then
+    record_by_object[object] = record
+  end
+  return object
+end
+
 -- The object that handlers are given for a channel.
 local function object_of (record)
   local object = objects[record.uid]
   if not object then
-    local _
-    _, object = raw.wrap_channel (record.session.key, record.uid)
+    object = wrap (record)
     objects[record.uid] = object
   end
   return object
@@ -41,6 +52,10 @@ lib.channel_object = object_of
 
 -- The record of the channel that a script's call is about, or nil when the channel is closed.
 local function record_of (object, name, level)
+  local record = record_by_object[object]
+  if record and not record.is_gone then
+    return record, record.uid
+  end
   local _, uid, is_usable = checked (level or 3, raw.channel_uid (object, name))
   return is_usable and channels[uid] or nil, uid
 end
@@ -171,10 +186,34 @@ function class.setters.automatic_mime (object, flag)
   checked (3, raw.set_automatic_mime (object, flag))
 end
 
-channel.send_msg = lib.call (raw.send_msg)
-channel.send_rpy = lib.try (raw.send_rpy)
-channel.send_err = lib.try (raw.send_err)
-channel.send_ans = lib.try (raw.send_ans)
+-- Not by `lib.call` and `lib.try`: every message passes here, and calls with `...` cost more.
+function channel.send_msg (object, content, size)
+  local status, msgno, code = raw.send_msg (object, content, size)
+  if status then
+    return msgno
+  end
+  if status == nil then
+    error (msgno, 2)
+  end
+  return nil, msgno, code
+end
+
+local function sender_of (primitive)
+  return function (object, content, size, msgno)
+    local status, message, code = primitive (object, content, size, msgno)
+    if status then
+      return true
+    end
+    if status == nil then
+      error (message, 2)
+    end
+    return false, message, code
+  end
+end
+
+channel.send_rpy = sender_of (raw.send_rpy)
+channel.send_err = sender_of (raw.send_err)
+channel.send_ans = sender_of (raw.send_ans)
 channel.finalize_ans = lib.try (raw.finalize_ans)
 channel.set_complete_flag = lib.call (raw.set_complete_flag)
 channel.pending = lib.call (raw.pending)
@@ -254,7 +293,7 @@ dispatch[5] = function (key, uid, number, content)
   local opening = record.opening
   record.opening = nil
   -- The script's own object, not the one that frame handlers get: see `object_of` in connection.lua.
-  local _, object = raw.wrap_channel (key, uid)
+  local object = wrap (record)
   if record.on_channel then
     run ("on channel", nil, nil, record.on_channel, number, object, lib.connection_object (key), record.on_channel_data)
   elseif opening then
@@ -378,6 +417,7 @@ local function close (object)
     end
   end
   raw.empty_channel (object)
+  record_by_object[object] = nil
   return true
 end
 

@@ -12,7 +12,7 @@ lib.sessions = sessions
 -- The userdata of each connection that is referenced, by key.
 local objects = setmetatable ({}, { __mode = "v" })
 
-local class = lib.class ("connection", raw.connection_attribute)
+local class = lib.class ("connection")
 local connection = class.methods
 lib.connection = connection
 
@@ -348,8 +348,10 @@ function connection.is_tls (object)
 end
 
 -- Inside a start handler also the name that this start asks for.
+local SERVER_NAME = raw.connection_slots.server_name
+
 function class.getters.server_name (object)
-  local _, name = raw.connection_attribute (object, "server_name")
+  local _, name = raw.connection_attribute (object, SERVER_NAME)
   return name or lib.asked_server_name (object)
 end
 

@@ -11,7 +11,7 @@ lib.contexts = contexts
 -- The userdata of each context that is referenced, by key.
 local objects = setmetatable ({}, { __mode = "v" })
 
-local class = lib.class ("ctx", raw.ctx_attribute)
+local class = lib.class ("ctx")
 local ctx = class.methods
 lib.ctx = ctx
 

@@ -62,7 +62,8 @@ end
 -- A class: a table of functions that are methods as well, and attributes that are read through Rust.
 --
 -- `getters` are attributes that need the Lua side; `setters` are those that can be written.
-function lib.class (name, attribute)
+function lib.class (name)
+  local attribute, slots = raw[name .. "_attribute"], raw[name .. "_slots"] or {}
   local class = { methods = {}, getters = {}, setters = {} }
   local methods, getters, setters = class.methods, class.getters, class.setters
 
@@ -75,8 +76,9 @@ function lib.class (name, attribute)
     if getter then
       return getter (object)
     end
-    if attribute then
-      local status, value = attribute (object, key)
+    local slot = slots[key]
+    if slot then
+      local status, value = attribute (object, slot)
       if status == nil then
         error (value, 2)
       end

@@ -9,50 +9,40 @@ local channel, record_of = lib.channel, lib.channel_record
 local NOT_OPEN = "the channel is closed"
 local WEAK_VALUES = { __mode = "v" }
 
--- Sends a MSG whose reply goes to `waiting`. Returns the message number, or nil, message, code; and the channel.
-local function ask (object, content, name, waiting)
-  local record = record_of (object, name, 4)
-  local ok, msgno, code = raw.send_msg (object, content)
-  if ok == nil then
-    error ((lib.gsub (msgno, "'send_msg'", "'" .. name .. "'")), 3)
-  end
-  if not ok then
-    return nil, msgno, code
-  end
-  if not record then
-    return nil, NOT_OPEN, 13
-  end
+-- Lets what answers message `msgno` come to `waiting`.
+local function expect (record, msgno, waiting)
   local requests = record.requests
   if not requests then
     requests = {}
     record.requests = requests
   end
   requests[msgno] = waiting
-  return msgno, nil, nil, record
-end
-
--- How long to wait: `us`, or what the context allows for replies.
-local function limit_of (us, object, name)
-  local record = record_of (object, name, 4)
-  if us ~= nil then
-    local _, limit = checked (3, raw.microseconds (us, name, 3))
-    return limit
-  end
-  return lib.reply_timeout (record and record.session.ctx_key)
 end
 
 -- A reply that nobody waits for any more: its frames are dropped.
 local NOBODY = false
 
+-- What comes of a request that nobody answers in time.
+local NO_REPLY = { nil, "no reply in time", 9 }
+local NO_ANSWER = { nil, "no answer in time", 9 }
+
 -- Sends a MSG and waits for its reply: a frame (RPY or ERR), or nil, message, code.
 function channel.request (object, content, us)
-  local limit = limit_of (us, object, "request")
-  local operation = {}
-  local msgno, message, code, record = ask (object, content, "request", operation)
-  if not msgno then
-    return nil, message, code
+  local record = record_of (object, "request")
+  local status, msgno, third = raw.send_request (object, content, us)
+  if not status then
+    if status == nil then
+      error (msgno, 2)
+    end
+    return nil, msgno, third
   end
-  scheduler.limit (operation, limit, nil, "no reply in time", 9)
+  if not record then
+    raw.cancel_timer (third)
+    return nil, NOT_OPEN, 13
+  end
+  local operation = {}
+  scheduler.limit_by (operation, third, NO_REPLY)
+  expect (record, msgno, operation)
   local frame, why, number = await (operation)
   if frame then
     return frame
@@ -91,7 +81,12 @@ function lib.answer (record, waiting, msgno, frame, is_last)
     -- The iterator was collected.
     waiting = NOBODY
   end
-  raw.consume_frame (frame)
+  if waiting and waiting.timer then
+    raw.consume_frame (frame, waiting.timer)
+    scheduler.timer_is_gone (waiting)
+  else
+    raw.consume_frame (frame)
+  end
   if waiting then
     complete (waiting, frame)
   end
@@ -121,13 +116,26 @@ end
 -- Answers count against the window of the channel until the iterator has handed them out: a slow reader slows its
 -- peer. The channel holds the series weakly, so that one which is left alone early is noticed.
 function channel.answers (object, content, us)
-  local limit = limit_of (us, object, "answers")
-  local stream = { queue = { first = 1, last = 0 } }
-  local waiting = { series = setmetatable ({ stream = stream }, WEAK_VALUES) }
-  local msgno, message, code = ask (object, content, "answers", waiting)
-  if not msgno then
-    return nil, message, code
+  local record = record_of (object, "answers")
+  local limit
+  if us ~= nil then
+    local _
+    _, limit = checked (2, raw.microseconds (us, "answers", 3))
+  else
+    limit = lib.reply_timeout (record and record.session.ctx_key)
   end
+  local status, msgno, code = raw.send_msg (object, content)
+  if status == nil then
+    error ((lib.gsub (msgno, "'send_msg'", "'answers'")), 2)
+  end
+  if not status then
+    return nil, msgno, code
+  end
+  if not record then
+    return nil, NOT_OPEN, 13
+  end
+  local stream = { queue = { first = 1, last = 0 } }
+  expect (record, msgno, { series = setmetatable ({ stream = stream }, WEAK_VALUES) })
   return function ()
     local queue = stream.queue
     while queue.first > queue.last do
@@ -136,7 +144,7 @@ function channel.answers (object, content, us)
       end
       local operation = {}
       stream.waiter = operation
-      scheduler.limit (operation, limit, nil, "no answer in time", 9)
+      scheduler.limit (operation, limit, NO_ANSWER)
       local _, why, number = await (operation)
       stream.waiter = nil
       if why then

@@ -24,18 +24,17 @@ local IDLE_MAX = 64
 local IDLE, WAIT = {}, {}
 
 local WEAK_KEYS = { __mode = "k" }
-local is_ours = setmetatable ({}, WEAK_KEYS)     -- coroutines that run handlers
-local name_of = setmetatable ({}, WEAK_KEYS)     -- what the handler that runs in them is called
-local finish_of = setmetatable ({}, WEAK_KEYS)   -- what to do when it has ended
-local context_of = setmetatable ({}, WEAK_KEYS)  -- the first argument of that
+-- The task of each coroutine that runs handlers: `co`, `name` of the handler that runs in it, and `finish` and
+-- `context`: what to call when it has ended, and with what.
+local task_of = setmetatable ({}, WEAK_KEYS)
 
-local idle, idle_count = {}, 0
+local idle, idle_count = {}, 0                   -- tasks without a handler
 local ready, ready_first, ready_last = {}, 1, 0  -- what can go on: coroutines, and calls that were put off
 local batch_last = 0                             -- up to here `ready` runs before the next event is taken
 local depth = 0                                  -- schedulers that run in place
 local events_run = 0                             -- counts what the scheduler let happen
 local yielders = {}                              -- operations of `yield` inside handlers
-local timers = {}                                -- timer number -> operation or function
+local timers = {}                                -- timer number -> function, or operation that it limits
 local error_handler
 local event_fd_is_used = false
 
@@ -78,9 +77,9 @@ end
 -- ---------------------------------------------------------------------------------------------------------------
 -- Running handlers
 
-local function conclude (co, ok, a, b, c)
-  local finish, context = finish_of[co], context_of[co]
-  finish_of[co], context_of[co] = nil, nil
+local function conclude (task, ok, a, b, c)
+  local finish, context = task.finish, task.context
+  task.finish, task.context = nil, nil
   if finish then
     finish (context, ok, a, b, c)
   end
@@ -89,60 +88,60 @@ end
 local next_handler
 
 -- The body of every handler coroutine: one handler after the other.
-local function work (handler, ...)
-  conclude (running (), true, handler (...))
+local function work (task, handler, ...)
+  conclude (task, true, handler (...))
   -- A tail call, so that a coroutine which waits for work holds on to nothing that its last handler was given.
-  return next_handler ()
+  return next_handler (task)
 end
 
-next_handler = function ()
-  return work (yield (IDLE))
+next_handler = function (task)
+  return work (task, yield (IDLE))
 end
 
 -- A handler that ended badly gives the safe answer; its coroutine is not used again. `raised` is what it raised.
-local function abandon (co, message, trace, raised)
-  is_ours[co] = nil
-  report (name_of[co], message, trace)
+local function abandon (task, message, trace, raised)
+  local co = task.co
+  task_of[co] = nil
+  report (task.name, message, trace)
   if close_coroutine then
     -- Variables declared <close> are closed; what that raises is one more error.
     local ok, closed, problem = pcall (close_coroutine, co)
     if ok and not closed and problem ~= raised then
-      report (name_of[co], describe (problem), describe (problem))
+      report (task.name, describe (problem), describe (problem))
     end
   end
-  conclude (co, false)
+  conclude (task, false)
 end
 
 -- After a coroutine was resumed: it is idle, waits, or is done for.
-local function settle (co, ok, signal)
+local function settle (task, ok, signal)
   if not ok then
     local message = describe (signal)
-    abandon (co, message, traceback (co, message), signal)
+    abandon (task, message, traceback (task.co, message), signal)
   elseif signal == IDLE then
     if idle_count < IDLE_MAX then
       idle_count = idle_count + 1
-      idle[idle_count] = co
+      idle[idle_count] = task
     end
   elseif signal ~= WAIT then
     local message = "attempt to yield from a handler: coroutine.yield works only in coroutines of your own"
-    abandon (co, message, traceback (co, message))
+    abandon (task, message, traceback (task.co, message))
   end
 end
 
 -- Runs `handler (...)` in a coroutine of its own, now. `finish (context, ok, ...)` follows when it has ended, with
 -- what it returned, or with false after an error, which has been reported by then.
 local function run (name, finish, context, handler, ...)
-  local co
   if idle_count > 0 then
-    co = idle[idle_count]
+    local task = idle[idle_count]
     idle[idle_count] = nil
     idle_count = idle_count - 1
-  else
-    co = create (work)
-    is_ours[co] = true
+    task.name, task.finish, task.context = name, finish, context
+    return settle (task, resume (task.co, handler, ...))
   end
-  name_of[co], finish_of[co], context_of[co] = name, finish, context
-  settle (co, resume (co, handler, ...))
+  local task = { co = create (work), name = name, finish = finish, context = context }
+  task_of[task.co] = task
+  return settle (task, resume (task.co, task, handler, ...))
 end
 scheduler.run = run
 
@@ -171,7 +170,8 @@ end
 -- What the handler that runs was given as context, if it ends in `finish`.
 function scheduler.context_of (finish)
   local co = running ()
-  return co and finish_of[co] == finish and context_of[co] or nil
+  local task = co and task_of[co]
+  return task and task.finish == finish and task.context or nil
 end
 
 -- ---------------------------------------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ end
 
 local function handle (kind, ...)
   if not kind then
-    return false
+    return kind
   end
   events_run = events_run + 1
   local handler = dispatch[kind]
@@ -218,31 +218,35 @@ end
 
 local function run_ready ()
   local entry = take_ready ()
-  if type (entry) == "thread" then
+  if entry.co then
     events_run = events_run + 1
-    settle (entry, resume (entry))
-  elseif entry.co then
+    settle (entry, resume (entry.co))
+  elseif entry.yielded then
     -- Goes on after a `yield`: no event that others who yield have waited for.
-    settle (entry.co, resume (entry.co))
+    settle (entry.yielded, resume (entry.yielded.co))
   else
     events_run = events_run + 1
     entry.call (entry[1], entry[2])
   end
 end
 
--- Lets one thing happen. False when there is nothing.
+-- Lets one thing happen. When there is nothing: nil; with `block` it waits for something, and false means that the
+-- wait was interrupted.
 --
 -- What was ready before an event came runs before its handlers, and what they make ready after them; so neither
 -- handlers that wake each other nor a flood of events keeps the other kind from running.
-local function step ()
+local function step (block)
   if ready_first > batch_last then
-    local handled = handle (raw.next ())
+    local handled = handle (raw.next (block and ready_first > ready_last and not yielders[1]))
     batch_last = ready_last
     if handled then
       return true
     end
     if ready_first > ready_last then
-      return yielders[1] ~= nil and wake_yielders ()
+      if yielders[1] then
+        return wake_yielders () or nil
+      end
+      return handled
     end
   end
   run_ready ()
@@ -266,7 +270,7 @@ local function complete (operation, a, b, c)
   local waiters = operation.waiters
   if waiters then
     for index = 1, #waiters do
-      make_ready (operation.is_quiet and { co = waiters[index] } or waiters[index])
+      make_ready (operation.is_quiet and { yielded = waiters[index] } or waiters[index])
     end
   end
   return true
@@ -300,19 +304,38 @@ function scheduler.cancel_timer (timer)
   end
 end
 
--- Completes the operation with these results when `us` are over.
-function scheduler.limit (operation, us, a, b, c)
-  operation.timer = after (us, function ()
-    operation.timer = nil
-    complete (operation, a, b, c)
-  end)
+-- Completes the operation when the engine's timer is due; `late` is a table with the results, if there are some.
+function scheduler.limit_by (operation, timer, late)
+  operation.timer, operation.late = timer, late
+  timers[timer] = operation
+end
+
+-- Completes the operation when `us` are over.
+function scheduler.limit (operation, us, late)
+  scheduler.limit_by (operation, after (us, operation), late)
+end
+
+-- The operation's timer was taken back together with something else.
+function scheduler.timer_is_gone (operation)
+  timers[operation.timer] = nil
+  operation.timer = nil
 end
 
 dispatch[12] = function (timer)
   local handler = timers[timer]
   timers[timer] = nil
-  if handler then
-    handler ()
+  if not handler then
+    return
+  end
+  if type (handler) == "function" then
+    return handler ()
+  end
+  local late = handler.late
+  handler.timer = nil
+  if late then
+    complete (handler, late[1], late[2], late[3])
+  else
+    complete (handler)
   end
 end
 
@@ -353,10 +376,11 @@ if not can_yield then
   end
 end
 
--- Whether the running coroutine is a handler's, in a place where it can be suspended.
-local function is_suspendable ()
+-- The task of the handler that runs, if it can be suspended here.
+local function suspendable_task ()
   local co = running ()
-  return co and is_ours[co] and can_yield () and co
+  local task = co and task_of[co]
+  return task and can_yield () and task
 end
 
 -- Waits for the engine. Raises when the wait is interrupted (Ctrl-C under the luavortex command).
@@ -376,11 +400,15 @@ local function run_until (operation)
       .. "inside a handler that the one before let run", 0)
   end
   depth = depth + 1
+  local hopeless = operation.hopeless
   while not operation.done do
-    if not step () then
+    local happened = step (not hopeless)
+    if not happened then
       local problem
-      if operation.hopeless and lib.is_over () and next (timers) == nil then
-        problem = operation.hopeless
+      if happened == false then
+        problem = "interrupted!"
+      elseif hopeless and lib.is_over () and next (timers) == nil then
+        problem = hopeless
       else
         local ok, outcome = raw.wait ()
         problem = not ok and outcome or outcome == nil and "interrupted!"
@@ -398,13 +426,13 @@ end
 -- Waits until `operation` is complete and returns its results.
 local function await (operation)
   if not operation.done then
-    local co = is_suspendable ()
-    if co then
+    local task = suspendable_task ()
+    if task then
       local waiters = operation.waiters
       if waiters then
-        waiters[#waiters + 1] = co
+        waiters[#waiters + 1] = task
       else
-        operation.waiters = { co }
+        operation.waiters = { task }
       end
       -- Again, should the script have resumed the coroutine behind our back.
       repeat
@@ -428,7 +456,7 @@ end
 
 -- Lets waiting handlers run; see the contract, vortex.yield.
 function scheduler.yield (us)
-  if is_suspendable () then
+  if suspendable_task () then
     local operation = { seen = events_run }
     yielders[#yielders + 1] = operation
     if us then
