@@ -1,7 +1,7 @@
 -- vortex.channel: messages, requests, starts and closes.
 local raw, lib = ...
 
-local error, pairs, setmetatable, type = error, pairs, setmetatable, type
+local error, setmetatable, type = error, setmetatable, type
 local scheduler, checked = lib.scheduler, lib.checked
 local run, run_later, complete, await = scheduler.run, scheduler.run_later, scheduler.complete, scheduler.await
 local dispatch = scheduler.dispatch
@@ -128,10 +128,10 @@ dispatch[10] = function (uid, frame, is_msg, is_last, msgno)
     raw.consume_frame (frame)
     return
   end
-  if not is_msg and record.requests then
-    local waiting = record.requests[msgno]
-    if waiting ~= nil then
-      return lib.answer (record, waiting, msgno, frame, is_last)
+  if not is_msg then
+    local request = record.first_request
+    if request and request.msgno == msgno then
+      return lib.answer (record, frame, is_last)
     end
   end
   if record.held or (record.is_serialized and record.busy > 0) then
@@ -242,11 +242,7 @@ function lib.channel_gone (record, message, code)
   if record.closing then
     complete (record.closing, true)
   end
-  local requests = record.requests
-  record.requests = nil
-  for _, waiting in pairs (requests or {}) do
-    lib.request_failed (waiting, message, code)
-  end
+  lib.requests_failed (record, message, code)
   if record.pool then
     lib.leave_pool (record)
   end

@@ -9,22 +9,21 @@ local channel, record_of = lib.channel, lib.channel_record
 local NOT_OPEN = "the channel is closed"
 local WEAK_VALUES = { __mode = "v" }
 
--- Lets what answers message `msgno` come to `waiting`.
+-- Lets what answers message `msgno` come to `waiting`. Replies come in the order of the messages (RFC 3080 §2.6.1), so
+-- the requests of a channel are a list, `first_request` to `last_request` by `following`.
 local function expect (record, msgno, waiting)
-  local requests = record.requests
-  if not requests then
-    requests = {}
-    record.requests = requests
+  waiting.msgno = msgno
+  if record.first_request then
+    record.last_request.following = waiting
+  else
+    record.first_request = waiting
   end
-  requests[msgno] = waiting
+  record.last_request = waiting
 end
 
--- A reply that nobody waits for any more: its frames are dropped.
-local NOBODY = false
-
 -- What comes of a request that nobody answers in time.
-local NO_REPLY = { nil, "no reply in time", 9 }
-local NO_ANSWER = { nil, "no answer in time", 9 }
+local NO_REPLY = { second = "no reply in time", third = 9 }
+local NO_ANSWER = { second = "no answer in time", third = 9 }
 
 -- Sends a MSG and waits for its reply: a frame (RPY or ERR), or nil, message, code.
 function channel.request (object, content, us)
@@ -40,17 +39,11 @@ function channel.request (object, content, us)
     raw.cancel_timer (third)
     return nil, NOT_OPEN, 13
   end
-  local operation = {}
+  -- With room for everything that it will hold.
+  local operation = { done = false, first = nil, timer = third, late = NO_REPLY, msgno = msgno, following = nil }
   scheduler.limit_by (operation, third, NO_REPLY)
   expect (record, msgno, operation)
-  local frame, why, number = await (operation)
-  if frame then
-    return frame
-  end
-  if record.requests and record.requests[msgno] then
-    record.requests[msgno] = NOBODY
-  end
-  return nil, why, number
+  return await (operation)
 end
 
 -- Puts a frame into the queue of a series.
@@ -68,35 +61,31 @@ local function push (stream, frame, is_last)
   end
 end
 
--- A frame that somebody asked for. `is_last`: it ends the reply.
-function lib.answer (record, waiting, msgno, frame, is_last)
+-- A frame that the first request of the channel is about. `is_last`: it ends the reply.
+function lib.answer (record, frame, is_last)
+  local waiting = record.first_request
   if is_last then
-    record.requests[msgno] = nil
+    record.first_request = waiting.following
   end
-  if waiting and waiting.series then
+  if waiting.series then
     local stream = waiting.series.stream
     if stream then
-      return push (stream, frame, is_last)
+      push (stream, frame, is_last)
+    else
+      -- The iterator was collected.
+      raw.consume_frame (frame)
     end
-    -- The iterator was collected.
-    waiting = NOBODY
-  end
-  if waiting and waiting.timer then
+  elseif waiting.done then
+    -- Nobody waits any more.
+    raw.consume_frame (frame)
+  else
     raw.consume_frame (frame, waiting.timer)
     scheduler.timer_is_gone (waiting)
-  else
-    raw.consume_frame (frame)
-  end
-  if waiting then
     complete (waiting, frame)
   end
 end
 
--- There will be no reply.
-function lib.request_failed (waiting, message, code)
-  if not waiting then
-    return
-  end
+local function request_failed (waiting, message, code)
   local stream = waiting.series and waiting.series.stream
   if stream then
     if not stream.is_over then
@@ -107,6 +96,16 @@ function lib.request_failed (waiting, message, code)
     end
   elseif not waiting.series then
     complete (waiting, nil, message, code)
+  end
+end
+
+-- There will be no reply to a request, nor to those behind it.
+function lib.requests_failed (record, message, code)
+  local waiting = record.first_request
+  record.first_request = nil
+  while waiting do
+    request_failed (waiting, message, code)
+    waiting = waiting.following
   end
 end
 

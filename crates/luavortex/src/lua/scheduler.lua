@@ -4,13 +4,13 @@
 -- complete; the main script, and code that no Lua can suspend (a user's coroutine, a table.sort callback, anything
 -- inside pcall on Lua 5.1), runs the scheduler in place instead, one level deeper.
 --
--- An operation is a table: `done`, its results at 1 to 3, and `waiters`, the coroutines that wait for it.
+-- An operation is a table: `done`, its results `first` to `third`, and who waits for it: `waiter`, `other_waiters`.
 local raw, lib = ...
 
 local create, resume, yield, running = coroutine.create, coroutine.resume, coroutine.yield, coroutine.running
 local close_coroutine = coroutine.close -- from Lua 5.4 on
 local getinfo, traceback = debug.getinfo, debug.traceback
-local error, next, pcall, setmetatable, tostring, type = error, next, pcall, setmetatable, tostring, type
+local error, ipairs, next, pcall, setmetatable, tostring, type = error, ipairs, next, pcall, setmetatable, tostring, type
 local xpcall = xpcall
 local stderr, table_remove = io.stderr, table.remove
 
@@ -23,6 +23,7 @@ local IDLE_MAX = 64
 -- What a coroutine of ours yields: it wants another handler, or it waits for an operation.
 local IDLE, WAIT = {}, {}
 
+local NONE = {}
 local WEAK_KEYS = { __mode = "k" }
 -- The task of each coroutine that runs handlers: `co`, `name` of the handler that runs in it, and `finish` and
 -- `context`: what to call when it has ended, and with what.
@@ -261,16 +262,20 @@ local function complete (operation, a, b, c)
   if operation.done then
     return false
   end
-  operation.done, operation[1], operation[2], operation[3] = true, a, b, c
+  operation.done, operation.first = true, a
+  if b ~= nil or c ~= nil then
+    operation.second, operation.third = b, c
+  end
   local timer = operation.timer
   if timer then
     timers[timer] = nil
     raw.cancel_timer (timer)
   end
-  local waiters = operation.waiters
-  if waiters then
-    for index = 1, #waiters do
-      make_ready (operation.is_quiet and { yielded = waiters[index] } or waiters[index])
+  local waiter = operation.waiter
+  if waiter then
+    make_ready (operation.is_quiet and { yielded = waiter } or waiter)
+    for _, other in ipairs (operation.other_waiters or NONE) do
+      make_ready (operation.is_quiet and { yielded = other } or other)
     end
   end
   return true
@@ -304,7 +309,8 @@ function scheduler.cancel_timer (timer)
   end
 end
 
--- Completes the operation when the engine's timer is due; `late` is a table with the results, if there are some.
+-- Completes the operation when the engine's timer is due; `late` is a table with the results as in an operation, if
+-- there are some.
 function scheduler.limit_by (operation, timer, late)
   operation.timer, operation.late = timer, late
   timers[timer] = operation
@@ -333,7 +339,7 @@ dispatch[12] = function (timer)
   local late = handler.late
   handler.timer = nil
   if late then
-    complete (handler, late[1], late[2], late[3])
+    complete (handler, late.first, late.second, late.third)
   else
     complete (handler)
   end
@@ -428,11 +434,12 @@ local function await (operation)
   if not operation.done then
     local task = suspendable_task ()
     if task then
-      local waiters = operation.waiters
-      if waiters then
-        waiters[#waiters + 1] = task
+      if operation.waiter then
+        local others = operation.other_waiters or {}
+        operation.other_waiters = others
+        others[#others + 1] = task
       else
-        operation.waiters = { task }
+        operation.waiter = task
       end
       -- Again, should the script have resumed the coroutine behind our back.
       repeat
@@ -442,7 +449,7 @@ local function await (operation)
       run_until (operation)
     end
   end
-  return operation[1], operation[2], operation[3]
+  return operation.first, operation.second, operation.third
 end
 scheduler.await = await
 
