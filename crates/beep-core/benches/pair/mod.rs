@@ -6,7 +6,7 @@ use beep_core::{
     ChannelNumber, Config, Event, Greeting, Message, MessageKind, Outgoing, ProfileOffer,
     ReplyCode, Role, Session, StartRequest,
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 /// Octets taken for one write, as the driver of `beep-session` does.
 const WRITE_MAX: usize = 256 * 1024;
@@ -27,7 +27,7 @@ pub struct Pair {
     initiator: Session,
     listener: Session,
     now: Instant,
-    chunks: Vec<Bytes>,
+    wire: Wire,
     service: Service,
     /// Replies that the initiator received, the answers of a series not counted.
     replies: usize,
@@ -42,7 +42,7 @@ impl Pair {
             initiator: Session::new(Role::Initiator, config.clone(), now),
             listener: Session::new(Role::Listener, config, now),
             now,
-            chunks: Vec::new(),
+            wire: Wire::default(),
             service,
             replies: 0,
         };
@@ -92,10 +92,10 @@ impl Pair {
     fn settle(&mut self) {
         loop {
             let (initiator, listener) = (&mut self.initiator, &mut self.listener);
-            let there = pass(initiator, listener, &mut self.chunks, self.now);
+            let there = pass(initiator, listener, &mut self.wire, self.now);
             self.serve();
             let (initiator, listener) = (&mut self.initiator, &mut self.listener);
-            let back = pass(listener, initiator, &mut self.chunks, self.now);
+            let back = pass(listener, initiator, &mut self.wire, self.now);
             self.take();
             if !there && !back {
                 return;
@@ -147,10 +147,17 @@ impl Pair {
     }
 }
 
+/// What octets travel in, used again like that of `beep-session`.
+#[derive(Default)]
+struct Wire {
+    buffer: BytesMut,
+    chunks: Vec<Bytes>,
+}
+
 /// Moves everything that one session has to say; says whether there was anything.
-fn pass(from: &mut Session, to: &mut Session, chunks: &mut Vec<Bytes>, now: Instant) -> bool {
-    let octets = from.poll_transmit(now, chunks, WRITE_MAX);
-    for chunk in chunks.drain(..) {
+fn pass(from: &mut Session, to: &mut Session, wire: &mut Wire, now: Instant) -> bool {
+    let octets = from.poll_transmit_into(now, &mut wire.buffer, &mut wire.chunks, WRITE_MAX);
+    for chunk in wire.chunks.drain(..) {
         to.handle_input(now, &chunk);
     }
     octets > 0
