@@ -8,6 +8,7 @@ mod corpus;
 mod deb;
 mod floods;
 mod fuzz;
+mod instructions;
 mod layers;
 mod lua;
 mod module;
@@ -31,6 +32,7 @@ usage: cargo xtask TASK
   corpus    cut seeds for the fuzz targets out of recordings    [--from DIR] [--into DIR]
   floods    measure an honest client while others flood its listener
   fuzz      run the fuzz targets             [--target NAME] [--seconds N]
+  instructions  count the instructions of fixed work, and compare with benches/instructions.json  [--record]
   layers    check that dependencies between crates point one way
   module    build vortex.so for one Lua      [--lua LUA] [--out DIR] [--release]
   modules   build vortex.so for every Lua, as DIR/5.1/vortex.so and so on  [--out DIR] [--release]
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         "corpus" => corpus::run(&arguments),
         "floods" => no_more(&arguments).and_then(|()| floods::run()),
         "fuzz" => fuzz::run(&arguments),
+        "instructions" => instructions::run(&arguments),
         "layers" => no_more(&arguments).and_then(|()| layers::check()),
         "module" => module::run(&arguments),
         "modules" => module::run_all(&arguments),

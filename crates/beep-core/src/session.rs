@@ -154,6 +154,11 @@ impl Session {
         event
     }
 
+    /// Whether [`poll_event`](Self::poll_event) has something to give.
+    pub fn has_event(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// The instant at which [`handle_timeout`](Self::handle_timeout) is due, if any.
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.end.is_some() {

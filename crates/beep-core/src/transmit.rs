@@ -65,18 +65,16 @@ pub(crate) enum Milestone {
 /// Collects frames as chunks: small ones are joined, large payloads are passed on uncopied.
 pub(crate) struct ChunkWriter<'a> {
     chunks: &'a mut Vec<Bytes>,
-    current: BytesMut,
+    current: &'a mut BytesMut,
     written: usize,
     most: usize,
 }
 
 impl<'a> ChunkWriter<'a> {
-    /// `expected` is a guess at the octets to come; it sizes the first chunk.
-    pub(crate) fn new(chunks: &'a mut Vec<Bytes>, most: usize, expected: usize) -> Self {
-        let capacity = expected.min(most).clamp(CHUNK_LEAST, CHUNK_MOST);
+    pub(crate) fn new(current: &'a mut BytesMut, chunks: &'a mut Vec<Bytes>, most: usize) -> Self {
         ChunkWriter {
             chunks,
-            current: BytesMut::with_capacity(capacity),
+            current,
             written: 0,
             most,
         }
@@ -106,12 +104,12 @@ impl<'a> ChunkWriter<'a> {
 
     pub(crate) fn seq(&mut self, seq: &SeqHeader) {
         self.prepare();
-        seq.encode(&mut self.current);
+        seq.encode(self.current);
     }
 
     pub(crate) fn frame(&mut self, header: &DataHeader, head: &Bytes, body: Bytes) {
         self.prepare();
-        header.encode(&mut self.current);
+        header.encode(self.current);
         self.current.extend_from_slice(head);
         if body.len() >= SLICE_LEAST {
             self.cut();
@@ -132,6 +130,9 @@ impl<'a> ChunkWriter<'a> {
     fn prepare(&mut self) {
         if self.current.len() >= CHUNK_MOST {
             self.cut();
+        }
+        if self.current.is_empty() && self.current.capacity() < CHUNK_LEAST {
+            self.current.reserve(CHUNK_MOST);
         }
     }
 

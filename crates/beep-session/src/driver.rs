@@ -3,7 +3,6 @@
 //! The steps are those of the drive loop in the documentation of [`beep_core`].
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -12,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use beep_core::{Event, SessionEnd};
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep, sleep_until};
 
@@ -38,8 +37,23 @@ const TURNS_MAX: usize = 8;
 /// Octets taken before other tasks get their turn: ten thousand frames, where a peer sends small ones.
 const TAKEN_MAX: usize = 256 * 1024;
 
+/// A chunk below this size that cannot be written at once is copied: it may be a part of the thread's buffer.
+const CHUNK_KEPT: usize = 2048;
+
 thread_local! {
-    static READ_BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_MAX].into_boxed_slice());
+    static BUFFERS: RefCell<Buffers> = RefCell::new(Buffers {
+        input: vec![0; READ_MAX].into_boxed_slice(),
+        frames: BytesMut::new(),
+        chunks: Vec::new(),
+    });
+}
+
+/// What sessions need only while one of them has its turn: they would allocate it with every message otherwise.
+struct Buffers {
+    input: Box<[u8]>,
+    frames: BytesMut,
+    /// Empty between turns.
+    chunks: Vec<Bytes>,
 }
 
 /// What moves octets between a session and its transport: a future that is done when the session is over.
@@ -49,17 +63,16 @@ pub struct Driver {
     session: Session,
     transport: Box<dyn Transport>,
     admission: Option<Admission>,
-    output: VecDeque<Bytes>,
-    /// Events that the last turn left for the next one.
-    events: Vec<Event>,
+    /// What is to be written; without memory while there is nothing.
+    output: Vec<Bytes>,
+    /// Chunks of the output that are written in full.
+    written: usize,
     /// Octets that arrived behind a start of a tuning profile, for whoever has the stream next.
     held_input: Vec<u8>,
     timer: Option<Pin<Box<Sleep>>>,
     wants_read: bool,
     /// The peer takes nothing more; what it sent is still read.
     write_failure: Option<io::Error>,
-    /// Less is queued in the protocol than the application was told of.
-    has_transmitted: bool,
     stage: Stage,
 }
 
@@ -72,12 +85,42 @@ enum Stage {
     HangingUp(Option<End>),
 }
 
-/// What one look at the transport brought.
-enum Arrival {
+/// What reading brought.
+struct Arrival {
+    octets: usize,
+    then: Then,
+}
+
+/// What came behind the octets.
+enum Then {
+    /// Nothing yet; the task is woken when something does. Or nothing was read at all.
     Nothing,
-    Octets(usize),
+    /// The buffer is full.
+    More,
     EndOfStream,
     Failed(io::Error),
+}
+
+/// What a look at the protocol brought.
+enum Look {
+    /// Something happened that the application has to know first.
+    Event(Event),
+    Quiet(Quiet),
+}
+
+/// The application knows everything, and what could be sent is in the output.
+struct Quiet {
+    deadline: Option<Instant>,
+    /// The output was filled.
+    has_transmitted: bool,
+    /// Sending completed something: a channel is gone once its `<ok />` is out.
+    has_event: bool,
+    /// There is more to send than the output holds.
+    has_more_to_send: bool,
+    /// What was held back can be taken.
+    may_take_held: bool,
+    /// The peers agreed to TLS, and what this side said of it is in the output at most.
+    is_tuning_agreed: bool,
 }
 
 impl Driver {
@@ -90,34 +133,26 @@ impl Driver {
             session,
             transport,
             admission,
-            output: VecDeque::new(),
-            events: Vec::new(),
+            output: Vec::new(),
+            written: 0,
             held_input: Vec::new(),
             timer: None,
             wants_read: true,
             write_failure: None,
-            has_transmitted: false,
             stage: Stage::Running,
         }
     }
 
-    /// Steps 2 and 3: reads what is there, and drains the events it causes.
-    fn take_input(&mut self, cx: &mut Context<'_>, events: &mut Vec<Event>) -> Arrival {
-        READ_BUFFER.with_borrow_mut(|buffer| {
-            let mut read = ReadBuf::new(buffer);
-            let arrival = if self.wants_read {
-                match Pin::new(&mut self.transport).poll_read(cx, &mut read) {
-                    Poll::Pending => Arrival::Nothing,
-                    Poll::Ready(Ok(())) if read.filled().is_empty() => Arrival::EndOfStream,
-                    Poll::Ready(Ok(())) => Arrival::Octets(read.filled().len()),
-                    Poll::Ready(Err(error)) => Arrival::Failed(error),
-                }
-            } else {
-                Arrival::Nothing
-            };
-            let mut state = self.session.shared.state();
-            let now = Instant::now();
+    /// Step 2: reads what is there and gives it to the protocol.
+    fn take_input(&mut self, cx: &mut Context<'_>, now: Instant) -> Arrival {
+        BUFFERS.with_borrow_mut(|buffers| {
+            let mut read = ReadBuf::new(&mut buffers.input);
+            let then = self.read(cx, &mut read);
             let octets = read.filled();
+            if octets.is_empty() && self.held_input.is_empty() && matches!(then, Then::Nothing) {
+                return Arrival { octets: 0, then };
+            }
+            let mut state = self.session.shared.state();
             state.received = state.received.wrapping_add(octets.len() as u64);
             let protocol = &mut state.protocol;
             if self.held_input.is_empty() {
@@ -139,71 +174,106 @@ impl Driver {
                     }
                 }
             }
-            match arrival {
-                Arrival::EndOfStream => protocol.handle_end_of_stream(now),
-                Arrival::Failed(_) => protocol.abort(),
-                Arrival::Nothing | Arrival::Octets(_) => {}
+            match then {
+                Then::EndOfStream => protocol.handle_end_of_stream(now),
+                Then::Failed(_) => protocol.abort(),
+                Then::Nothing | Then::More => {}
             }
-            if protocol
-                .poll_timeout()
-                .is_some_and(|deadline| deadline <= now)
-            {
-                protocol.handle_timeout(now);
+            Arrival {
+                octets: octets.len(),
+                then,
             }
-            while let Some(event) = protocol.poll_event() {
-                events.push(event);
-            }
-            arrival
         })
     }
 
-    /// Hands the events to the application; returns why the session is over, if one of them says
-    /// so.
-    fn deliver(&mut self, events: &mut Vec<Event>, failure: Option<io::Error>) -> Option<End> {
-        let mut end = None;
-        for event in events.drain(..) {
-            match event {
-                Event::Ended(reason) => end = Some(End::Protocol(reason)),
-                event => {
-                    if let (Event::GreetingReceived(_), Some(admission)) =
-                        (&event, &mut self.admission)
-                    {
-                        admission.greeted();
-                    }
-                    if let Some(event) = services::intercept(&self.session, event) {
-                        self.session.shared.application.event(&self.session, event);
-                    }
-                }
-            }
+    /// Reads until nothing is there, so that the task is woken when something is again.
+    fn read(&mut self, cx: &mut Context<'_>, read: &mut ReadBuf<'_>) -> Then {
+        if !self.wants_read {
+            return Then::Nothing;
         }
-        match (end, failure) {
-            (Some(End::Protocol(SessionEnd::Aborted)), Some(error)) => Some(End::Transport(error)),
-            (end, _) => end,
+        loop {
+            let before = read.filled().len();
+            match Pin::new(&mut self.transport).poll_read(cx, read) {
+                Poll::Pending => return Then::Nothing,
+                Poll::Ready(Err(error)) => return Then::Failed(error),
+                Poll::Ready(Ok(())) if read.filled().len() == before => return Then::EndOfStream,
+                Poll::Ready(Ok(())) if read.remaining() == 0 => return Then::More,
+                Poll::Ready(Ok(())) => {}
+            }
         }
     }
 
-    /// Step 4: fills the output from the protocol and writes until the transport or the protocol
-    /// has enough.
+    /// Steps 3 to 5, as far as the protocol goes: the next event, or the output when there is none.
+    ///
+    /// The waker is in place before anything is looked at: what another thread asks for later wakes the task.
+    fn look(&mut self, cx: &mut Context<'_>, now: Instant) -> Look {
+        let mut state = self.session.shared.state();
+        if !state
+            .driver
+            .as_ref()
+            .is_some_and(|driver| driver.will_wake(cx.waker()))
+        {
+            state.driver = Some(cx.waker().clone());
+        }
+        let is_reading = state.reading;
+        let protocol = &mut state.protocol;
+        let deadline = protocol.poll_timeout();
+        if deadline.is_some_and(|deadline| deadline <= now) {
+            protocol.handle_timeout(now);
+        }
+        if let Some(event) = protocol.poll_event() {
+            return Look::Event(event);
+        }
+        let can_write = self.output.is_empty() && self.write_failure.is_none();
+        if can_write && protocol.wants_transmit() {
+            BUFFERS.with_borrow_mut(|buffers| {
+                self.output = std::mem::take(&mut buffers.chunks);
+                let frames = &mut buffers.frames;
+                protocol.poll_transmit_into(now, frames, &mut self.output, WRITE_MAX);
+            });
+        }
+        let may_take = !protocol.is_input_held() && protocol.end().is_none();
+        // What was held back comes first: a peer whose starts of TLS are refused one by one could have it grow with every one
+        // otherwise.
+        let has_held_input = !self.held_input.is_empty();
+        self.wants_read = is_reading && may_take && !has_held_input;
+        Look::Quiet(Quiet {
+            deadline: protocol.poll_timeout(),
+            has_transmitted: can_write && !self.output.is_empty(),
+            has_event: protocol.has_event(),
+            has_more_to_send: protocol.wants_transmit(),
+            may_take_held: may_take && has_held_input,
+            is_tuning_agreed: protocol.is_tuning_agreed(),
+        })
+    }
+
+    /// Hands an event to the application; returns why the session is over, if it says so.
+    fn deliver(&mut self, event: Event) -> Option<End> {
+        if let Event::Ended(reason) = event {
+            return Some(End::Protocol(reason));
+        }
+        if let (Event::GreetingReceived(_), Some(admission)) = (&event, &mut self.admission) {
+            admission.greeted();
+        }
+        if let Some(event) = services::intercept(&self.session, event) {
+            self.session.shared.application.event(&self.session, event);
+        }
+        None
+    }
+
+    /// Step 4: writes until the output is empty or the transport has enough.
     fn write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            if self.output.is_empty() {
-                let mut chunks = Vec::new();
-                let mut state = self.session.shared.state();
-                if state.protocol.wants_transmit() {
-                    state
-                        .protocol
-                        .poll_transmit(Instant::now(), &mut chunks, WRITE_MAX);
-                }
-                self.has_transmitted |= !chunks.is_empty();
-                self.output.extend(chunks);
-                if self.output.is_empty() {
-                    // TLS keeps the last record otherwise, and both ends wait.
-                    drop(state);
-                    return Pin::new(&mut self.transport).poll_flush(cx);
+        let written = self.write_output(cx);
+        if written.is_pending() {
+            for chunk in self.output.iter_mut().skip(self.written) {
+                if chunk.len() < CHUNK_KEPT && !chunk.is_unique() {
+                    *chunk = Bytes::copy_from_slice(chunk);
                 }
             }
-            ready!(self.write_output(cx))?;
         }
+        ready!(written)?;
+        // TLS keeps the last record otherwise, and both ends wait.
+        Pin::new(&mut self.transport).poll_flush(cx)
     }
 
     /// The error that writing came to, now or before.
@@ -218,33 +288,35 @@ impl Driver {
     }
 
     fn write_output(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.output.is_empty() {
-            let written = {
-                let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-                let mut used = 0;
-                for (slice, chunk) in slices.iter_mut().zip(&self.output) {
-                    *slice = IoSlice::new(chunk);
-                    used += 1;
-                }
-                let slices = slices.get(..used).unwrap_or_default();
-                ready!(Pin::new(&mut self.transport).poll_write_vectored(cx, slices))?
-            };
-            if written == 0 {
+        while let Some(rest @ [_, ..]) = self.output.get_mut(self.written..) {
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            let mut used = 0;
+            for (slice, chunk) in slices.iter_mut().zip(rest.iter()) {
+                *slice = IoSlice::new(chunk);
+                used += 1;
+            }
+            let slices = slices.get(..used).unwrap_or_default();
+            let mut octets = ready!(Pin::new(&mut self.transport).poll_write_vectored(cx, slices))?;
+            if octets == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            let mut rest = written;
-            while let Some(chunk) = self.output.front_mut() {
-                let taken = rest.min(chunk.len());
+            for chunk in rest {
+                let taken = octets.min(chunk.len());
                 chunk.advance(taken);
-                rest -= taken;
+                octets -= taken;
                 if chunk.has_remaining() {
                     break;
                 }
-                self.output.pop_front();
+                self.written += 1;
             }
         }
-        // An idle session keeps no queue.
-        self.output = VecDeque::new();
+        if !self.output.is_empty() {
+            // An idle session keeps no memory for it.
+            let mut chunks = std::mem::take(&mut self.output);
+            self.written = 0;
+            chunks.clear();
+            BUFFERS.with_borrow_mut(|buffers| buffers.chunks = chunks);
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -288,24 +360,32 @@ impl Driver {
     }
 
     fn run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut events = std::mem::take(&mut self.events);
         let mut taken = 0;
         for _ in 0..TURNS_MAX {
             if taken >= TAKEN_MAX {
                 break;
             }
-            let arrival = self.take_input(cx, &mut events);
-            let more_to_read = matches!(arrival, Arrival::Octets(_));
-            if let Arrival::Octets(octets) = arrival {
-                taken += octets;
-            }
-            let failure = match arrival {
-                Arrival::Failed(error) => Some(error),
-                _ => None,
+            let now = Instant::now();
+            let could_read = self.wants_read;
+            let arrival = self.take_input(cx, now);
+            taken += arrival.octets;
+            let more_to_read = matches!(arrival.then, Then::More);
+            let quiet = loop {
+                match self.look(cx, now) {
+                    Look::Quiet(quiet) => break quiet,
+                    Look::Event(event) => {
+                        if let Some(end) = self.deliver(event) {
+                            let end = match (end, arrival.then) {
+                                (End::Protocol(SessionEnd::Aborted), Then::Failed(error)) => {
+                                    End::Transport(error)
+                                }
+                                (end, _) => end,
+                            };
+                            return self.end_now(cx, end);
+                        }
+                    }
+                }
             };
-            if let Some(end) = self.deliver(&mut events, failure) {
-                return self.end_now(cx, end);
-            }
             if let Some(error) = self.write_unless_failed(cx) {
                 // A peer that hung up may have said why, and that is worth more than a broken pipe.
                 if more_to_read {
@@ -315,60 +395,27 @@ impl Driver {
                 self.session.shared.state().protocol.abort();
                 return self.end_now(cx, End::Transport(error));
             }
-            if std::mem::take(&mut self.has_transmitted) {
+            if quiet.has_transmitted {
                 self.session.shared.application.transmitted(&self.session);
             }
-            let could_read = self.wants_read;
-            let has_held_input;
-            let (deadline, more_to_write, handshake) = {
-                let mut state = self.session.shared.state();
-                if !state
-                    .driver
-                    .as_ref()
-                    .is_some_and(|driver| driver.will_wake(cx.waker()))
-                {
-                    state.driver = Some(cx.waker().clone());
+            if quiet.is_tuning_agreed && self.output.is_empty() {
+                let handshake = self.session.shared.state().handshake.take();
+                if let Some(handshake) = handshake {
+                    return self.begin_handshake(cx, *handshake);
                 }
-                // What was written may have completed something: a channel is gone once its `<ok
-                // />` is out.
-                while let Some(event) = state.protocol.poll_event() {
-                    events.push(event);
-                }
-                // The peers agreed to TLS, and what this side said of it is written.
-                let handshake = if self.output.is_empty() && state.protocol.is_tuning_agreed() {
-                    state.handshake.take()
-                } else {
-                    None
-                };
-                let protocol = &state.protocol;
-                let may_take = !protocol.is_input_held() && protocol.end().is_none();
-                // What was held back comes first: a peer whose starts of TLS are refused one by one could have it grow
-                // with every one otherwise.
-                has_held_input = may_take && !self.held_input.is_empty();
-                self.wants_read = state.reading && may_take && self.held_input.is_empty();
-                // Between the last write and this lock another thread may have sent something, and found no waker.
-                let more_to_write = self.output.is_empty()
-                    && self.write_failure.is_none()
-                    && protocol.wants_transmit();
-                (protocol.poll_timeout(), more_to_write, handshake)
-            };
-            if let Some(handshake) = handshake {
-                self.events = events;
-                return self.begin_handshake(cx, *handshake);
             }
-            if !events.is_empty() || more_to_write {
+            if quiet.has_event || (quiet.has_more_to_send && self.output.is_empty()) {
                 continue;
             }
-            let due = self.arm_timer(cx, deadline);
+            let due = self.arm_timer(cx, quiet.deadline);
             // Reading that was just allowed again has registered no interest yet, and what was held back for a layer that
             // was refused is still to be taken.
             let may_read_again = self.wants_read && !could_read;
-            if !more_to_read && !due && !may_read_again && !has_held_input {
+            if !more_to_read && !due && !may_read_again && !quiet.may_take_held {
                 return Poll::Pending;
             }
         }
         // Others have waited long enough.
-        self.events = events;
         cx.waker().wake_by_ref();
         Poll::Pending
     }
@@ -412,13 +459,9 @@ impl Driver {
             }
         };
         self.session.shared.state().protocol.abort();
-        let mut events = std::mem::take(&mut self.events);
-        while let Some(event) = self.session.shared.state().protocol.poll_event() {
-            events.push(event);
-        }
-        let end = match (self.deliver(&mut events, None), error) {
-            (Some(End::Protocol(SessionEnd::Aborted)), Some(error)) if !is_over => End::Tls(error),
-            (end, _) => end.unwrap_or(End::Protocol(SessionEnd::Aborted)),
+        let end = match (self.deliver_the_rest(), error) {
+            (End::Protocol(SessionEnd::Aborted), Some(error)) if !is_over => End::Tls(error),
+            (end, _) => end,
         };
         self.finish(end);
         if let Some((session, stream)) = next {
@@ -431,6 +474,19 @@ impl Driver {
             ));
         }
         Poll::Ready(())
+    }
+
+    /// Delivers the events that are left of a protocol that is over, up to its end.
+    fn deliver_the_rest(&mut self) -> End {
+        loop {
+            let event = self.session.shared.state().protocol.poll_event();
+            let Some(event) = event else {
+                return End::Protocol(SessionEnd::Aborted);
+            };
+            if let Some(end) = self.deliver(event) {
+                return end;
+            }
+        }
     }
 
     /// The protocol is over. An end that was agreed to, or that has words for the peer, waits until

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::Session;
 use super::tuning::Tuning;
@@ -33,13 +33,24 @@ impl Session {
         out: &mut Vec<Bytes>,
         max_octets: usize,
     ) -> usize {
+        self.poll_transmit_into(now, &mut BytesMut::new(), out, max_octets)
+    }
+
+    /// Does the same, and joins small frames in `buffer`.
+    ///
+    /// The chunks are parts of it. Given again once they are dropped, it is used again, and nothing has to be allocated.
+    pub fn poll_transmit_into(
+        &mut self,
+        now: Instant,
+        buffer: &mut BytesMut,
+        out: &mut Vec<Bytes>,
+        max_octets: usize,
+    ) -> usize {
         self.advance(now);
         if !self.wants_transmit() {
             return 0;
         }
-        const FRAMES_EXPECTED: usize = 256;
-        let expected = self.buffered_octets().saturating_add(FRAMES_EXPECTED);
-        let mut writer = ChunkWriter::new(out, max_octets, expected);
+        let mut writer = ChunkWriter::new(buffer, out, max_octets);
         while self.can_transmit() {
             let went = if self.is_greeting_out && !self.seq_pending.is_empty() {
                 self.transmit_seq(&mut writer)
