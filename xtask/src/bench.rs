@@ -21,6 +21,11 @@ const BURST: usize = 500;
 pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     let mut options = Options::parse(arguments)?;
     let programs = Programs::build(&mut options.peers)?;
+    if !programs.is_first() {
+        println!(
+            "bench: no right to go before other work (chrt --rr): keep this machine idle, or the figures are worthless"
+        );
+    }
     let mut rows: Vec<Row> = options
         .workloads
         .iter()
@@ -55,13 +60,13 @@ fn measure(programs: &Programs, options: &Options, row: &mut Row) {
         return;
     }
     let mut raw = None;
-    if let Some(reference) = workload.reference() {
+    if let Some((reference, cores)) = workload.reference() {
         let peer = if workload.needs_tls() {
             Peer::RawTls
         } else {
             Peer::Raw
         };
-        match pair(programs, options, peer, workload.cores, reference) {
+        match pair(programs, options, peer, cores, reference) {
             Ok(line) => {
                 raw = value_of(&line);
                 row.raw.push(line);

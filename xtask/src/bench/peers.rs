@@ -1,5 +1,6 @@
 //! The programs that are measured: how they are built, and how their servers and clients are started.
 
+use std::ffi::OsString;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -60,6 +61,8 @@ pub(crate) struct Programs {
     /// For each Lua its interpreter, and the directory of `vortex.so` and of the clock.
     stock: Vec<(&'static str, &'static str, PathBuf)>,
     has_taskset: bool,
+    /// Whether a program may go before all others on its core.
+    is_first: bool,
     cores: Vec<usize>,
 }
 
@@ -125,13 +128,15 @@ impl Programs {
             command: target.join("release/luavortex"),
             rust: target.join("release/examples/bench_peer"),
             stock,
-            has_taskset: Command::new("taskset")
-                .arg("--version")
-                .stdout(Stdio::null())
-                .status()
-                .is_ok(),
+            has_taskset: works(Command::new("taskset").arg("--version")),
+            is_first: works(Command::new("chrt").args(FIRST).arg("true")),
             cores: allowed_cores(),
         })
+    }
+
+    /// Whether what is measured goes before all other work of the machine.
+    pub(crate) fn is_first(&self) -> bool {
+        self.is_first
     }
 
     pub(crate) fn has_tls(&self) -> bool {
@@ -220,20 +225,32 @@ impl Programs {
             Cores::One => self.cores.first(),
             Cores::Two => self.cores.get(side),
         };
-        let mut command = match core {
-            None => Command::new(program),
-            Some(core) => {
-                let mut command = Command::new("taskset");
-                command.args(["--cpu-list", &core.to_string()]).arg(program);
-                command
-            }
-        };
+        let mut words: Vec<OsString> = Vec::new();
+        if let Some(core) = core {
+            words.extend([
+                "taskset".into(),
+                "--cpu-list".into(),
+                core.to_string().into(),
+            ]);
+        }
+        if self.is_first {
+            words.push("chrt".into());
+            words.extend(FIRST.map(OsString::from));
+        }
+        words.push(program.into());
+        let (first, rest) = words.split_first().ok_or("there is nothing to run")?;
+        let mut command = Command::new(first);
+        command.args(rest);
         if let Some(path) = environment {
             command.env("LUA_CPATH", path);
         }
         Ok(command)
     }
 }
+
+/// Options of `chrt` for what is measured: without it a message waits for the time slice of whatever else the machine
+/// does, and ratios tell about that.
+const FIRST: [&str; 2] = ["--rr", "1"];
 
 /// Longer no client takes, whatever is set.
 const CLIENT_LIMIT: Duration = Duration::from_secs(180);
@@ -254,6 +271,12 @@ fn measured(command: &mut Command) -> Result<Value, Failure> {
         (_, Err(problem)) => Err(problem),
         (None, Ok(())) => Err("the client printed nothing".to_owned()),
     }
+}
+
+/// Whether a program is there and ends well.
+fn works(command: &mut Command) -> bool {
+    let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
 }
 
 fn cc(options: &[&str], source: &Path, out: &Path, libraries: &[&str]) -> Result<(), Failure> {
