@@ -2,14 +2,15 @@
 --
 --    luavortex bench/client.lua WORKLOAD[,WORKLOAD...] PORT[,PORT...]
 --
--- Several ports share the connections. Prints a line of JSON for each workload, with the keys of raw_limit.c. Its
--- environment:
+-- WORKLOAD may be "all". Several ports share the connections. Prints a line of JSON for each workload, with the keys of
+-- raw_limit.c. Its environment:
 --
 --    BENCH_SECONDS     how long each workload measures (default 1; 0: as little as it can)
 --    BENCH_SERVER_PID  the listener's process, for its CPU time and memory
---    BENCH_WINDOW      messages outstanding on a channel in pipe64, pipe1k and size (default 100)
---    BENCH_SIZE        octets of a message in size (default 64)
---    BENCH_CHANNELS    channels in chan100, chan100_par (default 100)
+--    BENCH_WINDOW      messages outstanding on a channel in pipe64, pipe1k (default 100) and load (default 1)
+--    BENCH_CHANNELS    channels in chan100, chan100_par (default 100), and on each connection in load (default 1)
+--    BENCH_CONNECTIONS connections in load (default 1)
+--    BENCH_SIZE        octets of a message in load (default 64)
 --    BENCH_ANS         answers to one message in ans64 and ans1k (default 10000)
 --    BENCH_FLOOD       messages of one flood in handler (default 50000)
 --    BENCH_IDLE        idle connections in idle (default 1000), and the most of them in among1k and among10k
@@ -356,12 +357,26 @@ local workloads = {
    among1k = function (name) among (name, math.min (1000, setting ("IDLE", 1000))) end,
    among10k = function (name) among (name, math.min (10000, setting ("IDLE", 10000))) end,
    -- What raw_limit.c does not know.
-   size = function (name) pipelined (name, "echo", 1, 1, window, setting ("SIZE", 64)) end,
+   load = function (name)
+      pipelined (name, "echo", setting ("CONNECTIONS", 1), setting ("CHANNELS", 1), setting ("WINDOW", 1), setting ("SIZE", 64))
+   end,
    work = function (name) pipelined (name, "work", 8, 1, 4, 1024) end
 }
 
+local wanted = {}
+if arg[1] == "all" then
+   for name in pairs (workloads) do
+      wanted[#wanted + 1] = name
+   end
+   table.sort (wanted)
+else
+   for name in arg[1]:gmatch "[^,]+" do
+      wanted[#wanted + 1] = name
+   end
+end
+
 local failed = false
-for name in arg[1]:gmatch "[^,]+" do
+for _, name in ipairs (wanted) do
    local ok, problem
    if workloads[name] then
       ok, problem = pcall (workloads[name], name)

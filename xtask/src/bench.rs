@@ -4,7 +4,9 @@
 
 mod options;
 mod peers;
+mod plot;
 mod report;
+mod scaling;
 mod workloads;
 
 use serde_json::{Value, json};
@@ -20,11 +22,17 @@ const BURST: usize = 500;
 /// `cargo xtask bench`
 pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     let mut options = Options::parse(arguments)?;
+    if options.scaling {
+        options.peers = vec![Peer::Command];
+    }
     let programs = Programs::build(&mut options.peers)?;
     if !programs.is_first() {
         println!(
             "bench: no right to go before other work (chrt --rr): keep this machine idle, or the figures are worthless"
         );
+    }
+    if options.scaling {
+        return scaling::run(&programs, &options);
     }
     let mut rows: Vec<Row> = options
         .workloads
@@ -66,7 +74,7 @@ fn measure(programs: &Programs, options: &Options, row: &mut Row) {
         } else {
             Peer::Raw
         };
-        match pair(programs, options, peer, cores, reference) {
+        match pair(programs, peer, cores, reference, &options.settings()) {
             Ok(line) => {
                 raw = value_of(&line);
                 row.raw.push(line);
@@ -76,6 +84,9 @@ fn measure(programs: &Programs, options: &Options, row: &mut Row) {
     }
     for Column { peer, outcome } in &mut row.columns {
         let Ok(samples) = outcome else { continue };
+        if *peer == Peer::Rust && workload.concerns_lua() {
+            continue;
+        }
         match one(programs, options, *peer, workload) {
             Ok(line) => samples.push(report::Sample {
                 figure: value_of(&line).and_then(|value| workload.figure(value, raw)),
@@ -97,7 +108,13 @@ fn one(
     workload: &Workload,
 ) -> Result<Value, Failure> {
     match workload.way {
-        Way::Pair => pair(programs, options, peer, workload.cores, workload.name),
+        Way::Pair => pair(
+            programs,
+            peer,
+            workload.cores,
+            workload.name,
+            &options.settings(),
+        ),
         Way::Burst => {
             let server = programs.server(peer, workload.cores)?;
             let line = programs.burst(&server, BURST)?;
@@ -122,14 +139,14 @@ fn one(
     }
 }
 
-/// A client against a server of its own kind, which ends with it.
+/// A client with these settings against a server of its own kind, which ends with it.
 fn pair(
     programs: &Programs,
-    options: &Options,
     peer: Peer,
     cores: Cores,
     workload: &str,
+    settings: &[(&str, String)],
 ) -> Result<Value, Failure> {
     let server = programs.server(peer, cores)?;
-    programs.client(peer, cores, workload, &[&server], &options.settings())
+    programs.client(peer, cores, workload, &[&server], settings)
 }

@@ -15,6 +15,8 @@ pub(crate) struct Options {
     pub(crate) save: Option<PathBuf>,
     /// Whether the table goes into the book.
     pub(crate) write: bool,
+    /// Whether it is the plots that are wanted.
+    pub(crate) scaling: bool,
 }
 
 impl Options {
@@ -31,6 +33,7 @@ impl Options {
             workloads: Vec::new(),
             save: None,
             write: false,
+            scaling: false,
         };
         let mut rest = arguments.iter();
         while let Some(argument) = rest.next() {
@@ -47,6 +50,7 @@ impl Options {
                 }
                 "--save" => options.save = Some(value(argument, rest.next())?.into()),
                 "--write" => options.write = true,
+                "--scaling" => options.scaling = true,
                 name if !name.starts_with('-') => options.workloads.extend(named(name)?),
                 other => return Err(unexpected(other)),
             }

@@ -64,6 +64,11 @@ impl Workload {
         self.name.starts_with("tls_")
     }
 
+    /// Whether it is about handlers in Lua, so that there is nothing to measure without.
+    pub(crate) fn concerns_lua(&self) -> bool {
+        matches!(self.name, "handler" | "scaling")
+    }
+
     /// The workload of `raw_limit` that it is compared with, and where that runs.
     pub(crate) fn reference(&self) -> Option<(&'static str, Cores)> {
         match self.figure {
