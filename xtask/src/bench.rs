@@ -59,12 +59,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
 /// One round of a workload: bare TCP, then each of ours.
 fn measure(programs: &Programs, options: &Options, row: &mut Row) {
     let workload = row.workload;
-    if let Some(obstacle) = programs.obstacle(workload.cores) {
+    if let Some(obstacle) = programs.obstacle(workload) {
         row.obstacle = Some(obstacle);
-        return;
-    }
-    if workload.needs_tls() && !programs.has_tls() {
-        row.obstacle = Some("raw_limit could not be built with TLS");
         return;
     }
     let mut raw = None;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::workloads::Cores;
+use super::workloads::{Cores, Workload};
 use crate::Failure;
 use crate::child::{self, Listener};
 use crate::lua::Lua;
@@ -64,6 +64,8 @@ pub(crate) struct Programs {
     /// Whether a program may go before all others on its core.
     is_first: bool,
     cores: Vec<usize>,
+    /// How many descriptors a process may have.
+    descriptors: u64,
 }
 
 impl Programs {
@@ -131,6 +133,7 @@ impl Programs {
             has_taskset: works(Command::new("taskset").arg("--version")),
             is_first: works(Command::new("chrt").args(FIRST).arg("true")),
             cores: allowed_cores(),
+            descriptors: descriptors(),
         })
     }
 
@@ -139,13 +142,15 @@ impl Programs {
         self.is_first
     }
 
-    pub(crate) fn has_tls(&self) -> bool {
-        self.raw_tls.is_some()
-    }
-
-    /// Why processes cannot be put on these cores.
-    pub(crate) fn obstacle(&self, cores: Cores) -> Option<&'static str> {
-        match cores {
+    /// Why a workload cannot be measured on this machine.
+    pub(crate) fn obstacle(&self, workload: &Workload) -> Option<&'static str> {
+        if workload.needs_tls() && self.raw_tls.is_none() {
+            return Some("raw_limit could not be built with TLS");
+        }
+        if workload.descriptors() > self.descriptors {
+            return Some("the limit of open files (ulimit -Hn) is too low");
+        }
+        match workload.cores {
             Cores::Any => None,
             _ if !self.has_taskset => Some("there is no taskset (Debian: util-linux)"),
             Cores::Two if self.cores.len() < 2 => Some("this process may use one core only"),
@@ -226,6 +231,13 @@ impl Programs {
             Cores::Two => self.cores.get(side),
         };
         let mut words: Vec<OsString> = Vec::new();
+        if self.has_taskset {
+            // The command raises the limit itself, other programs do not.
+            words.extend([
+                "prlimit".into(),
+                format!("--nofile={0}:{0}", self.descriptors).into(),
+            ]);
+        }
         if let Some(core) = core {
             words.extend([
                 "taskset".into(),
@@ -313,4 +325,14 @@ fn allowed_cores() -> Vec<usize> {
         })
         .flatten()
         .collect()
+}
+
+/// The hard limit of open files.
+fn descriptors() -> u64 {
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let hard = line.and_then(|line| line.split_whitespace().nth(4));
+    hard.and_then(|hard| hard.parse().ok()).unwrap_or(1024)
 }

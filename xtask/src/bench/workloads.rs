@@ -64,6 +64,14 @@ impl Workload {
         self.name.starts_with("tls_")
     }
 
+    /// How many open files each side needs.
+    pub(crate) fn descriptors(&self) -> u64 {
+        match self.name {
+            "among10k" => 10_100,
+            _ => 1100,
+        }
+    }
+
     /// Whether it is about handlers in Lua, so that there is nothing to measure without.
     pub(crate) fn concerns_lua(&self) -> bool {
         matches!(self.name, "handler" | "scaling")
