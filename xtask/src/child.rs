@@ -98,12 +98,26 @@ pub(crate) struct Listener {
 impl Listener {
     /// Starts it and waits for the line that tells its port. What it prints is shown.
     pub(crate) fn start(command: &mut Command) -> Result<Self, Failure> {
+        Self::spawn(command, |line| println!("listener: {line}"))
+    }
+
+    /// The same, and shows nothing of what it prints on standard output.
+    pub(crate) fn start_quietly(command: &mut Command) -> Result<Self, Failure> {
+        Self::spawn(command, |_| {})
+    }
+
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn spawn(command: &mut Command, show: fn(&str)) -> Result<Self, Failure> {
         let mut child = start(command.stdout(Stdio::piped()))?;
         let (sender, port) = mpsc::channel();
         if let Some(stdout) = child.stdout.take() {
             thread::spawn(move || {
                 for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                    println!("listener: {line}");
+                    show(&line);
                     if let Some(port) = last_number(&line) {
                         let _ = sender.send(port); // only the first is awaited
                     }

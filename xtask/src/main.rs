@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod book;
 mod child;
 mod corpus;
@@ -27,6 +28,8 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask TASK
 
+  bench     measure speed, interleaved with what bare TCP does  [--quick] [--seconds S] [--rounds N] [--columns LIST]
+            [--save FILE] [--write] [--scaling] [WORKLOAD...]
   book      put the book together with the Lua reference, check its links, build it with mdBook  [--check]
   deb       build a Debian package           [--out DIR] [--dev] [--try]
   corpus    cut seeds for the fuzz targets out of recordings    [--from DIR] [--into DIR]
@@ -44,6 +47,8 @@ usage: cargo xtask TASK
 
 LUA is lua51, lua52, lua53, lua54, lua55 or luajit. `spec --all` runs in every Lua, with the command `luavortex` where no
 stock interpreter is installed; --embedded runs in that command, built with the Lua, and loads no vortex.so.
+`bench` writes its table into docs/performance.md with --write; LIST is any of command, rust and names of Luas; --scaling draws how
+messages a second depend on what is open, into docs/performance/.
 `book --check` builds no HTML. `deb --dev` packs builds that are not optimized; --try unpacks the package and uses it.
 ";
 
@@ -55,6 +60,7 @@ fn main() -> ExitCode {
     let task = arguments.next().unwrap_or_default();
     let arguments: Vec<String> = arguments.collect();
     let outcome = match task.as_str() {
+        "bench" => bench::run(&arguments),
         "book" => book::run(&arguments),
         "deb" => deb::run(&arguments),
         "corpus" => corpus::run(&arguments),
