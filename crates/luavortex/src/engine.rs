@@ -17,6 +17,7 @@ use crate::bridge::Link;
 use crate::drivers::Drivers;
 use crate::inbox::{Inbox, Notice};
 use crate::keeper::Keeper;
+use crate::patience::Patience;
 
 /// Events that Lua handles in a row before the sockets get a look.
 const EVENTS_PER_TURN: u32 = 32;
@@ -44,6 +45,7 @@ pub(crate) struct Engine {
     /// Ends waits that have a limit. Kept from one to the next: one that fires early is looked at again, and costs less
     /// than setting it with every wait.
     alarm: RefCell<Option<Pin<Box<Sleep>>>>,
+    patience: Patience,
     since_turn: Cell<u32>,
     /// The last event that Lua took was a timer.
     timer_was_taken: Cell<bool>,
@@ -79,6 +81,7 @@ impl Engine {
             inbox,
             timers: RefCell::default(),
             alarm: RefCell::default(),
+            patience: Patience::default(),
             since_turn: Cell::new(0),
             timer_was_taken: Cell::new(false),
         })
@@ -121,6 +124,8 @@ impl Engine {
             (limit, timer) => limit.or(timer),
         };
         self.keeper.lua_waits();
+        let started = Instant::now();
+        let awake_until = self.patience.awake_until(started);
         self.runtime().block_on(async {
             let mut drivers = pin!(self.drivers.run_until(|| self.inbox.has_events()));
             poll_fn(|cx| {
@@ -130,13 +135,21 @@ impl Engine {
                 if drivers.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(());
                 }
-                match until {
-                    Some(until) => self.poll_alarm(cx, until),
-                    None => Poll::Pending,
+                if let Some(until) = until
+                    && self.poll_alarm(cx, until).is_ready()
+                {
+                    return Poll::Ready(());
                 }
+                if awake_until.is_some_and(|awake_until| Instant::now() < awake_until) {
+                    // The runtime looks at the sockets and polls this again.
+                    cx.waker().wake_by_ref();
+                }
+                Poll::Pending
             })
             .await;
         });
+        self.patience
+            .waited(started.elapsed(), awake_until.is_some());
         self.keeper.lua_computes();
         if self.inbox.take_interrupt() {
             Waited::Interrupted

@@ -29,6 +29,7 @@ mod keeper;
 mod limits;
 mod log;
 mod meta;
+mod patience;
 mod sasl;
 mod signals;
 mod state;
