@@ -1,13 +1,12 @@
 //! One channel: its life, its queues and its windows.
 
-use std::collections::VecDeque;
-
 use crate::awaited_replies::AwaitedReplies;
 use crate::flow_control::{ReceiveWindow, SendWindow};
 use crate::management::ProfileOffer;
-use crate::numbers::{ChannelNumber, MsgNo, SeqNo};
+use crate::numbers::{AnsNo, ChannelNumber, MsgNo, SeqNo};
+use crate::queue::Queue;
 use crate::reassembly::Reassembly;
-use crate::reply_order::{ReplyOrder, shrink};
+use crate::reply_order::{NoSuchMessage, ReplyOrder};
 use crate::session::deadlines::DeadlineKey;
 use crate::transmit::Queued;
 
@@ -95,7 +94,7 @@ pub(crate) struct Channel {
     pub(crate) closing: Option<Box<Closing>>,
     pub(crate) profile: Box<str>,
     /// Ready to be sent, replies in their order.
-    pub(crate) queue: VecDeque<Queued>,
+    pub(crate) queue: Queue<Queued>,
     /// Octets of content in the queue and in replies kept.
     pub(crate) queued_octets: usize,
     /// Messages in the queue and replies kept.
@@ -122,7 +121,7 @@ impl Channel {
             phase,
             closing: None,
             profile: "".into(),
-            queue: VecDeque::new(),
+            queue: Queue::default(),
             queued_octets: 0,
             queued_messages: 0,
             send_window: SendWindow::new(first.seqno),
@@ -198,13 +197,47 @@ impl Channel {
 
     /// Moves replies whose turn has come into the queue.
     pub(crate) fn release_replies(&mut self) {
-        while let Some(reply) = self.replies.next() {
-            self.queue.push_back(reply);
+        self.replies.release(&mut self.queue);
+    }
+
+    /// Takes a reply, for now or for when it is its turn.
+    pub(crate) fn give_reply(&mut self, reply: Queued) -> Result<Option<AnsNo>, NoSuchMessage> {
+        self.replies.give(reply, &mut self.queue)
+    }
+
+    /// Enters the channel into the queue of those that can send, if it can and is not there.
+    pub(crate) fn wake(&mut self, ready: &mut Queue<ChannelNumber>) {
+        if !self.is_ready && self.can_send_frame() && !self.number.is_management() {
+            self.is_ready = true;
+            ready.push_back(self.number);
         }
     }
 
-    pub(crate) fn shrink_queue(&mut self) {
-        shrink(&mut self.queue);
+    /// Puts the channel, which stood at the front, behind the others that can send, or takes it out.
+    pub(crate) fn end_turn(&mut self, ready: &mut Queue<ChannelNumber>) {
+        if !self.number.is_management() {
+            ready.pop_front();
+            self.is_ready = false;
+            self.wake(ready);
+        }
+    }
+
+    /// Enters the channel into the queue of those with a SEQ to send, if it has one and is not there.
+    pub(crate) fn schedule_seq(&mut self, seq_pending: &mut Queue<ChannelNumber>) {
+        // A peer that has agreed to our close may have forgotten the channel, and take a SEQ for an error.
+        if !self.is_seq_pending
+            && self.receive_window.is_grant_due()
+            && (!self.is_close_out() || self.receive_window.is_nearly_used_up())
+        {
+            self.is_seq_pending = true;
+            seq_pending.push_back(self.number);
+        }
+    }
+
+    fn is_close_out(&self) -> bool {
+        self.closing
+            .as_ref()
+            .is_some_and(|closing| matches!(closing.own, OwnClose::Sent { .. } | OwnClose::Agreed))
     }
 }
 

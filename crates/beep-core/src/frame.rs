@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 
 use crate::numbers::{AnsNo, ChannelNumber, MsgNo, SeqNo};
 
@@ -84,17 +84,18 @@ pub struct DataHeader {
 impl DataHeader {
     /// Appends the header line with its CRLF.
     pub fn encode(&self, out: &mut BytesMut) {
-        out.reserve(LONGEST_HEADER);
-        out.put_slice(self.kind.keyword().as_bytes());
-        put_field(out, self.channel.value());
-        put_field(out, self.msgno.value());
-        out.put_slice(if self.more { b" *" } else { b" ." });
-        put_field(out, self.seqno.value());
-        put_field(out, self.size);
+        let mut octets = [0; LONGEST_HEADER];
+        let mut line = Line::ending(&mut octets);
         if self.kind == MessageKind::Ans {
-            put_field(out, self.ansno.unwrap_or(AnsNo::ZERO).value());
+            line.field(self.ansno.unwrap_or(AnsNo::ZERO).value());
         }
-        out.put_slice(b"\r\n");
+        line.field(self.size);
+        line.field(self.seqno.value());
+        line.text(if self.more { b" *" } else { b" ." });
+        line.field(self.msgno.value());
+        line.field(self.channel.value());
+        line.text(self.kind.keyword().as_bytes());
+        line.append_to(out);
     }
 }
 
@@ -112,32 +113,65 @@ pub struct SeqHeader {
 impl SeqHeader {
     /// Appends the header line with its CRLF, which is the whole frame.
     pub fn encode(&self, out: &mut BytesMut) {
-        out.reserve(LONGEST_HEADER);
-        out.put_slice(b"SEQ");
-        put_field(out, self.channel.value());
-        put_field(out, self.ackno.value());
-        put_field(out, self.window);
-        out.put_slice(b"\r\n");
+        let mut octets = [0; LONGEST_HEADER];
+        let mut line = Line::ending(&mut octets);
+        line.field(self.window);
+        line.field(self.ackno.value());
+        line.field(self.channel.value());
+        line.text(b"SEQ");
+        line.append_to(out);
     }
 }
 
-/// Appends a blank and a decimal number; `format!` would cost more than the rest of the frame.
-fn put_field(out: &mut BytesMut, value: u32) {
-    let mut digits = [b' '; 11];
-    let mut rest = value;
-    let mut used = 0;
-    for digit in digits.iter_mut().rev() {
-        // The remainder is below ten, so nothing is cut off.
-        *digit = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        used += 1;
-        if rest == 0 {
-            break;
+/// A header line written from its end to its front, in which order the digits of a number come out.
+///
+/// `format!` would cost more than the rest of the frame.
+struct Line<'a> {
+    octets: &'a mut [u8; LONGEST_HEADER],
+    start: usize,
+}
+
+impl<'a> Line<'a> {
+    fn ending(octets: &'a mut [u8; LONGEST_HEADER]) -> Self {
+        let start = octets.len();
+        let mut line = Line { octets, start };
+        line.text(b"\r\n");
+        line
+    }
+
+    /// Puts a blank and a decimal number in front.
+    fn field(&mut self, value: u32) {
+        let mut rest = value;
+        loop {
+            // The remainder is below ten, so nothing is cut off.
+            self.octet(b'0' + (rest % 10) as u8);
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        self.octet(b' ');
+    }
+
+    fn text(&mut self, text: &[u8]) {
+        for octet in text.iter().rev() {
+            self.octet(*octet);
         }
     }
-    out.put_u8(b' ');
-    // A u32 has ten digits at most, so `used` is within the eleven octets.
-    out.put_slice(digits.get(digits.len() - used..).unwrap_or_default());
+
+    fn octet(&mut self, octet: u8) {
+        // The longest header fits, so there is always a place.
+        if let Some(at) = self.start.checked_sub(1)
+            && let Some(place) = self.octets.get_mut(at)
+        {
+            *place = octet;
+            self.start = at;
+        }
+    }
+
+    fn append_to(self, out: &mut BytesMut) {
+        out.extend_from_slice(self.octets.get(self.start..).unwrap_or_default());
+    }
 }
 
 #[cfg(test)]

@@ -84,6 +84,7 @@ pub mod management;
 mod message;
 pub mod mime;
 mod numbers;
+mod queue;
 mod reaction;
 mod reassembly;
 mod reply_code;

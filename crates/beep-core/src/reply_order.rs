@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::frame::MessageKind;
 use crate::numbers::{AnsNo, MsgNo};
+use crate::queue::Queue;
 use crate::transmit::Queued;
 
 /// No message of that number awaits such a reply.
@@ -28,13 +29,13 @@ struct Owed {
     /// Number of the next answer, once a series has begun.
     next_answer: Option<AnsNo>,
     /// Given while older replies were owed.
-    kept: VecDeque<Queued>,
+    kept: Option<Box<VecDeque<Queued>>>,
 }
 
 /// The replies owed on a channel.
 #[derive(Debug, Default)]
 pub(crate) struct ReplyOrder {
-    owed: VecDeque<Owed>,
+    owed: Queue<Owed>,
     /// How many of the oldest were handed over in full and are still being sent.
     handed_over: usize,
     unanswered: usize,
@@ -92,7 +93,7 @@ impl ReplyOrder {
             is_complete: false,
             is_answered: false,
             next_answer: None,
-            kept: VecDeque::new(),
+            kept: None,
         });
     }
 
@@ -103,10 +104,15 @@ impl ReplyOrder {
         }
     }
 
-    /// Takes a reply of the application; [`next`](Self::next) hands it over when it is its turn.
+    /// Takes a reply of the application and puts it into `queue`, at once or with [`release`](Self::release) when it is its
+    /// turn.
     ///
     /// For ANS the number of the answer is set and returned.
-    pub(crate) fn give(&mut self, mut reply: Queued) -> Result<Option<AnsNo>, NoSuchMessage> {
+    pub(crate) fn give(
+        &mut self,
+        mut reply: Queued,
+        queue: &mut Queue<Queued>,
+    ) -> Result<Option<AnsNo>, NoSuchMessage> {
         let position = self.position(reply.msgno).ok_or(NoSuchMessage)?;
         let owed = self.owed.get_mut(position).ok_or(NoSuchMessage)?;
         if owed.is_answered {
@@ -129,21 +135,37 @@ impl ReplyOrder {
             MessageKind::Msg => return Err(NoSuchMessage),
         }
         let ansno = reply.ansno;
-        owed.kept.push_back(reply);
+        if position > self.handed_over || !owed.is_complete || owed.kept.is_some() {
+            owed.kept.get_or_insert_default().push_back(reply);
+            return Ok(ansno);
+        }
+        queue.push_back(reply);
+        if owed.is_answered {
+            self.handed_over += 1;
+            self.release(queue);
+        }
         Ok(ansno)
     }
 
-    /// The next reply that may be sent now.
-    pub(crate) fn next(&mut self) -> Option<Queued> {
+    /// Puts the replies that may be sent now into `queue`.
+    pub(crate) fn release(&mut self, queue: &mut Queue<Queued>) {
+        while let Some(reply) = self.next() {
+            queue.push_back(reply);
+        }
+    }
+
+    fn next(&mut self) -> Option<Queued> {
         loop {
             let oldest = self.owed.get_mut(self.handed_over)?;
             // A reply to a MSG that is still arriving waits for its end: only an ERR could overtake it.
             if !oldest.is_complete {
                 return None;
             }
-            if let Some(reply) = oldest.kept.pop_front() {
-                if oldest.kept.is_empty() {
-                    oldest.kept = VecDeque::new();
+            if let Some(kept) = &mut oldest.kept
+                && let Some(reply) = kept.pop_front()
+            {
+                if kept.is_empty() {
+                    oldest.kept = None;
                     if oldest.is_answered {
                         self.handed_over += 1;
                     }
@@ -166,7 +188,6 @@ impl ReplyOrder {
         self.removed += 1;
         if self.owed.is_empty() {
             self.index = None;
-            shrink(&mut self.owed);
         } else if let Some(index) = &mut self.index {
             index.remove(&owed.msgno);
         }
@@ -187,15 +208,10 @@ impl ReplyOrder {
     }
 }
 
-/// Gives the memory of a queue back that has run empty: most sessions are idle most of the time.
-pub(crate) fn shrink<T>(queue: &mut VecDeque<T>) {
-    if queue.is_empty() {
-        *queue = VecDeque::new();
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::ops::{Deref, DerefMut};
+
     use super::*;
     use crate::message::Outgoing;
 
@@ -203,9 +219,30 @@ mod tests {
         MsgNo::new(value).unwrap()
     }
 
+    /// The order, and what came out of it.
+    #[derive(Default)]
+    struct Order {
+        order: ReplyOrder,
+        queue: Queue<Queued>,
+    }
+
+    impl Deref for Order {
+        type Target = ReplyOrder;
+
+        fn deref(&self) -> &ReplyOrder {
+            &self.order
+        }
+    }
+
+    impl DerefMut for Order {
+        fn deref_mut(&mut self) -> &mut ReplyOrder {
+            &mut self.order
+        }
+    }
+
     /// MSGs that were received in full, in this order.
-    fn owed(numbers: &[u32]) -> ReplyOrder {
-        let mut order = ReplyOrder::default();
+    fn owed(numbers: &[u32]) -> Order {
+        let mut order = Order::default();
         for value in numbers {
             order.begin(number(*value));
             order.complete(number(*value));
@@ -214,16 +251,18 @@ mod tests {
     }
 
     fn give(
-        order: &mut ReplyOrder,
+        order: &mut Order,
         kind: MessageKind,
         msgno: u32,
     ) -> Result<Option<AnsNo>, NoSuchMessage> {
-        order.give(Queued::new(kind, number(msgno), None, Outgoing::default()))
+        let reply = Queued::new(kind, number(msgno), None, Outgoing::default());
+        order.order.give(reply, &mut order.queue)
     }
 
     /// Everything that may be sent now.
-    fn due(order: &mut ReplyOrder) -> Vec<(MessageKind, u32)> {
-        std::iter::from_fn(|| order.next())
+    fn due(order: &mut Order) -> Vec<(MessageKind, u32)> {
+        order.order.release(&mut order.queue);
+        std::iter::from_fn(|| order.queue.pop_front())
             .map(|reply| (reply.kind, reply.msgno.value()))
             .collect()
     }
@@ -244,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_reply_waits_for_the_end_of_its_msg() {
-        let mut order = ReplyOrder::default();
+        let mut order = Order::default();
         order.begin(number(0));
         give(&mut order, MessageKind::Rpy, 0).unwrap();
         assert_eq!(due(&mut order), []);

@@ -24,7 +24,7 @@ use crate::event::Event;
 use crate::flow_control::INITIAL_WINDOW;
 use crate::management::Greeting;
 use crate::numbers::ChannelNumber;
-use crate::reply_order::shrink;
+use crate::queue::Queue;
 
 use deadlines::{Deadlines, Timer};
 use input::FrameInProgress;
@@ -68,9 +68,9 @@ pub struct Session {
     /// Our requests on channel 0 that await answers, oldest first.
     requests: VecDeque<OwnRequest>,
     /// Channels with something to send and room for it, in the order of their turns.
-    ready: VecDeque<ChannelNumber>,
+    ready: Queue<ChannelNumber>,
     /// Channels with a SEQ to send.
-    seq_pending: VecDeque<ChannelNumber>,
+    seq_pending: Queue<ChannelNumber>,
     totals: Totals,
     deadlines: Deadlines,
     has_greeted: bool,
@@ -82,7 +82,7 @@ pub struct Session {
     own_release: OwnRelease,
     peer_release: PeerRelease,
     tuning: Tuning,
-    events: VecDeque<Event>,
+    events: Queue<Event>,
     end: Option<Box<SessionEnd>>,
 }
 
@@ -94,6 +94,16 @@ struct Totals {
     awaited_replies: usize,
     /// Octets of messages being joined, channel 0 included.
     joining_octets: usize,
+}
+
+impl Totals {
+    /// A message was queued on a channel of the application.
+    fn queued(&mut self, channel: &mut Channel, octets: usize) {
+        channel.queued_octets = channel.queued_octets.saturating_add(octets);
+        channel.queued_messages += 1;
+        self.queued_octets = self.queued_octets.saturating_add(octets);
+        self.queued_messages += 1;
+    }
 }
 
 impl Session {
@@ -120,8 +130,8 @@ impl Session {
             next_number: starting::first_own_number(role),
             recently_closed: VecDeque::new(),
             requests: VecDeque::new(),
-            ready: VecDeque::new(),
-            seq_pending: VecDeque::new(),
+            ready: Queue::default(),
+            seq_pending: Queue::default(),
             totals: Totals::default(),
             deadlines: Deadlines::new(
                 now.checked_add(config.greeting_timeout),
@@ -137,7 +147,7 @@ impl Session {
             own_release: OwnRelease::No,
             peer_release: PeerRelease::No,
             tuning: Tuning::No,
-            events: VecDeque::new(),
+            events: Queue::default(),
             end: None,
             config,
         };
@@ -149,9 +159,7 @@ impl Session {
 
     /// The next thing that happened, oldest first.
     pub fn poll_event(&mut self) -> Option<Event> {
-        let event = self.events.pop_front();
-        shrink(&mut self.events);
-        event
+        self.events.pop_front()
     }
 
     /// Whether [`poll_event`](Self::poll_event) has something to give.
@@ -338,8 +346,8 @@ impl Session {
                 });
             }
         }
-        self.ready = VecDeque::new();
-        self.seq_pending = VecDeque::new();
+        self.ready = Queue::default();
+        self.seq_pending = Queue::default();
         self.recently_closed = VecDeque::new();
         self.in_progress = None;
         self.totals = Totals::default();

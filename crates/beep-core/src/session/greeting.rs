@@ -8,6 +8,7 @@ use crate::event::Event;
 use crate::frame::{DataHeader, MessageKind};
 use crate::management::{self, ErrorReply, Greeting, is_xml_text};
 use crate::numbers::{ChannelNumber, MsgNo};
+use crate::queue::Queue;
 use crate::reaction::Fault;
 use crate::transmit::{Milestone, Queued};
 
@@ -53,12 +54,12 @@ impl Session {
             error.text = String::new();
         }
         if let Some(management) = self.channels.get_mut(&ChannelNumber::MANAGEMENT) {
-            management.queue.clear();
+            management.queue = Queue::default();
             management.queued_octets = 0;
             management.queued_messages = 0;
         }
         self.has_greeted = true;
-        self.seq_pending.clear();
+        self.seq_pending = Queue::default();
         self.push_greeting(MessageKind::Err, error.to_xml(), Milestone::Refused);
         self.refusal = Some(Box::new(error));
     }

@@ -11,11 +11,12 @@ use crate::decoder::Piece;
 use crate::error::{Limit, ProtocolError};
 use crate::event::Event;
 use crate::frame::{DataHeader, MessageKind, SeqHeader};
-use crate::message::Message;
+use crate::message::{Message, Outgoing};
 use crate::mime;
 use crate::numbers::ChannelNumber;
 use crate::reaction::{Fault, Reaction};
 use crate::reassembly::Part;
+use crate::transmit::Queued;
 
 /// A frame whose trailer has not come.
 #[derive(Debug)]
@@ -230,7 +231,11 @@ impl Session {
         channel.receive_window.received(header.size);
         if more && part.is_joined {
             channel.reassembly.keep(&header, part);
-            self.schedule_seq(number);
+            if number.is_management() {
+                self.schedule_management_seq();
+            } else {
+                channel.schedule_seq(&mut self.seq_pending);
+            }
             return Ok(());
         }
         let content = Bytes::from(std::mem::take(&mut part.octets));
@@ -252,6 +257,7 @@ impl Session {
             } else {
                 self.handle_management(kind, msgno, &content)?;
             }
+            self.schedule_management_seq();
         } else {
             self.deliver(
                 number,
@@ -265,7 +271,6 @@ impl Session {
                 },
             )?;
         }
-        self.schedule_seq(number);
         Ok(())
     }
 
@@ -291,9 +296,12 @@ impl Session {
             self.totals.awaited_replies = self.totals.awaited_replies.saturating_sub(1);
         }
         if is_silent {
-            if kind == MessageKind::Msg && !more {
+            if kind == MessageKind::Msg && !more && channel.is_open() {
                 // Nobody here knows the channel; its close cannot go through before the MSG is answered.
-                self.refuse_message(number, msgno);
+                let refusal = Queued::new(MessageKind::Err, msgno, None, Outgoing::default());
+                if channel.give_reply(refusal).is_ok() {
+                    self.totals.queued(channel, 0);
+                }
             }
         } else {
             let most = self.config.messages_held_max;
@@ -308,14 +316,16 @@ impl Session {
             channel
                 .receive_window
                 .hold(message.content.len(), &self.config);
-            self.push_event(Event::Message {
+            self.events.push_back(Event::Message {
                 channel: number,
                 message,
             });
         }
         if kind == MessageKind::Msg && !more {
-            self.send_replies_due(number);
+            channel.release_replies();
+            channel.wake(&mut self.ready);
         }
+        channel.schedule_seq(&mut self.seq_pending);
         if answers {
             self.progress_close(number);
             self.progress_release();
@@ -331,7 +341,7 @@ impl Session {
         {
             Some(channel) => {
                 if channel.send_window.grant(seq)? {
-                    self.wake(seq.channel);
+                    channel.wake(&mut self.ready);
                 }
                 Ok(())
             }

@@ -91,10 +91,9 @@ impl Session {
         let mut reply = Queued::new(kind, msgno, None, management_content(document));
         reply.milestone = milestone;
         let octets = reply.content.len();
-        if management.replies.give(reply).is_ok() {
+        if management.give_reply(reply).is_ok() {
             management.queued_octets = management.queued_octets.saturating_add(octets);
             management.queued_messages += 1;
-            management.release_replies();
         }
     }
 

@@ -1,7 +1,10 @@
 //! The messages of the application: MSG and the four kinds of replies.
 
-use super::Session;
-use crate::channel::Phase;
+use std::collections::BTreeMap;
+
+use super::{Session, Totals};
+use crate::channel::Channel;
+use crate::config::Config;
 use crate::error::SendError;
 use crate::frame::MessageKind;
 use crate::message::Outgoing;
@@ -24,11 +27,9 @@ impl Session {
             return Err(SendError::SessionEnded);
         }
         let number = channel;
-        self.check_queue(number, message.len())?;
-        let channel = self
-            .channels
-            .get_mut(&number)
-            .ok_or(SendError::NotOpen(number))?;
+        let octets = message.len();
+        let channel = usable(&mut self.channels, number).ok_or(SendError::NotOpen(number))?;
+        check_queue(channel, octets, &self.totals, &self.config)?;
         if channel.is_closing() {
             return Err(SendError::Closing(number));
         }
@@ -41,12 +42,11 @@ impl Session {
         }
         let msgno = channel.awaited.assign();
         self.totals.awaited_replies += 1;
-        let octets = message.len();
         channel
             .queue
             .push_back(Queued::new(MessageKind::Msg, msgno, None, message));
-        self.count_queued(number, octets);
-        self.wake(number);
+        self.totals.queued(channel, octets);
+        channel.wake(&mut self.ready);
         Ok(msgno)
     }
 
@@ -116,7 +116,11 @@ impl Session {
         if let Some(channel) = self.channels.get_mut(&number) {
             channel.receive_window.consume(octets, &self.config);
             channel.held_messages = channel.held_messages.saturating_sub(1);
-            self.schedule_seq(number);
+            if number.is_management() {
+                self.schedule_management_seq();
+            } else {
+                channel.schedule_seq(&mut self.seq_pending);
+            }
         }
     }
 
@@ -146,109 +150,21 @@ impl Session {
             channel: number,
             msgno,
         };
-        let channel = self
-            .channels
-            .get_mut(&number)
-            .filter(|channel| channel.is_usable());
+        let channel = usable(&mut self.channels, number).ok_or(SendError::NotOpen(number))?;
+        if !channel.replies.is_in_use(msgno) {
+            return Err(no_such_message);
+        }
         // What is queued may all wait for this reply: refused, none of it would ever leave.
-        let others_wait = channel
-            .as_ref()
-            .is_some_and(|channel| channel.queue.is_empty() && channel.replies.is_next(msgno));
-        if !channel.is_some_and(|channel| channel.replies.is_in_use(msgno))
-            || number.is_management()
-        {
-            return Err(if self.is_usable(number) {
-                no_such_message
-            } else {
-                SendError::NotOpen(number)
-            });
-        }
+        let others_wait = channel.queue.is_empty() && channel.replies.is_next(msgno);
         if !others_wait {
-            self.check_queue(number, octets)?;
+            check_queue(channel, octets, &self.totals, &self.config)?;
         }
-        let channel = self
-            .channels
-            .get_mut(&number)
-            .ok_or(SendError::NotOpen(number))?;
-        let Ok(ansno) = channel
-            .replies
-            .give(Queued::new(kind, msgno, None, content))
-        else {
+        let Ok(ansno) = channel.give_reply(Queued::new(kind, msgno, None, content)) else {
             return Err(no_such_message);
         };
-        self.count_queued(number, octets);
-        self.send_replies_due(number);
+        self.totals.queued(channel, octets);
+        channel.wake(&mut self.ready);
         Ok(ansno)
-    }
-
-    fn is_usable(&self, number: ChannelNumber) -> bool {
-        !number.is_management()
-            && self
-                .channels
-                .get(&number)
-                .is_some_and(|channel| channel.is_usable())
-    }
-
-    /// Says whether `octets` more may be queued; one message is always taken.
-    fn check_queue(&self, number: ChannelNumber, octets: usize) -> Result<(), SendError> {
-        let channel = self
-            .channels
-            .get(&number)
-            .filter(|channel| channel.is_usable() && !number.is_management());
-        let channel = channel.ok_or(SendError::NotOpen(number))?;
-        let is_over =
-            |queued: usize, most: usize| queued > 0 && queued.saturating_add(octets) > most;
-        if channel.queued_messages >= self.config.send_queue_messages
-            || is_over(channel.queued_octets, self.config.send_queue_octets)
-            || is_over(
-                self.totals.queued_octets,
-                self.config.send_queue_octets_session,
-            )
-        {
-            return Err(SendError::QueueFull {
-                channel: number,
-                octets: channel.queued_octets,
-                messages: channel.queued_messages,
-            });
-        }
-        Ok(())
-    }
-
-    fn count_queued(&mut self, number: ChannelNumber, octets: usize) {
-        if let Some(channel) = self.channels.get_mut(&number) {
-            channel.queued_octets = channel.queued_octets.saturating_add(octets);
-            channel.queued_messages += 1;
-            self.totals.queued_octets = self.totals.queued_octets.saturating_add(octets);
-            self.totals.queued_messages += 1;
-        }
-    }
-
-    /// Queues the replies whose turn has come.
-    pub(super) fn send_replies_due(&mut self, number: ChannelNumber) {
-        if let Some(channel) = self.channels.get_mut(&number) {
-            channel.release_replies();
-            self.wake(number);
-        }
-    }
-
-    /// Answers a MSG on a channel that the application does not know.
-    pub(super) fn refuse_message(&mut self, number: ChannelNumber, msgno: MsgNo) {
-        let Some(channel) = self.channels.get_mut(&number) else {
-            return;
-        };
-        if matches!(channel.phase, Phase::Open)
-            && channel
-                .replies
-                .give(Queued::new(
-                    MessageKind::Err,
-                    msgno,
-                    None,
-                    Outgoing::default(),
-                ))
-                .is_ok()
-        {
-            self.count_queued(number, 0);
-        }
     }
 
     /// Stops sending the MSG in the middle of which the peer refused it; an empty last frame ends it
@@ -267,4 +183,36 @@ impl Session {
         }
         self.wake(number);
     }
+}
+
+/// A channel that the application can use.
+fn usable(
+    channels: &mut BTreeMap<ChannelNumber, Box<Channel>>,
+    number: ChannelNumber,
+) -> Option<&mut Channel> {
+    channels
+        .get_mut(&number)
+        .filter(|channel| channel.is_usable() && !number.is_management())
+        .map(Box::as_mut)
+}
+
+/// Says whether `octets` more may be queued; one message is always taken.
+fn check_queue(
+    channel: &Channel,
+    octets: usize,
+    totals: &Totals,
+    config: &Config,
+) -> Result<(), SendError> {
+    let is_over = |queued: usize, most: usize| queued > 0 && queued.saturating_add(octets) > most;
+    if channel.queued_messages >= config.send_queue_messages
+        || is_over(channel.queued_octets, config.send_queue_octets)
+        || is_over(totals.queued_octets, config.send_queue_octets_session)
+    {
+        return Err(SendError::QueueFull {
+            channel: channel.number,
+            octets: channel.queued_octets,
+            messages: channel.queued_messages,
+        });
+    }
+    Ok(())
 }

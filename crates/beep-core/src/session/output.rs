@@ -6,11 +6,10 @@ use bytes::{Bytes, BytesMut};
 
 use super::Session;
 use super::tuning::Tuning;
-use crate::channel::{Channel, OwnClose, Phase};
+use crate::channel::Phase;
 use crate::error::SessionEnd;
 use crate::frame::MessageKind;
 use crate::numbers::ChannelNumber;
-use crate::reply_order::shrink;
 use crate::transmit::{ChunkWriter, Milestone, header_of};
 
 impl Session {
@@ -59,7 +58,6 @@ impl Session {
             } else if let Some(number) = self.ready.front().copied() {
                 self.transmit_frame(number, &mut writer)
             } else {
-                shrink(&mut self.ready);
                 break;
             };
             if !went {
@@ -99,7 +97,6 @@ impl Session {
         let Some(number) = self.seq_pending.pop_front() else {
             return false;
         };
-        shrink(&mut self.seq_pending);
         let window_max = self.window_max(number);
         if let Some(channel) = self.channels.get_mut(&number) {
             channel.is_seq_pending = false;
@@ -115,15 +112,15 @@ impl Session {
     /// Sends one frame of a channel; false when there is no more room for one.
     fn transmit_frame(&mut self, number: ChannelNumber, writer: &mut ChunkWriter<'_>) -> bool {
         let frame_max = self.config.frame_max as usize;
-        let Some(channel) = self
+        let channel = self
             .channels
             .get_mut(&number)
-            .filter(|channel| channel.can_send_frame())
-        else {
-            return self.end_turn(number);
+            .filter(|channel| channel.can_send_frame());
+        let Some(channel) = channel else {
+            return self.skip_turn(number);
         };
         let Some(next) = channel.queue.front_mut() else {
-            return self.end_turn(number);
+            return self.skip_turn(number);
         };
         let left = next.content.len();
         let wanted = left.min(frame_max).min(channel.send_window.room() as usize);
@@ -145,12 +142,12 @@ impl Session {
         }
         next.is_begun = true;
         if header.more {
-            return self.end_turn(number);
+            channel.end_turn(&mut self.ready);
+            return true;
         }
 
         let milestone = next.milestone;
         channel.queue.pop_front();
-        channel.shrink_queue();
         channel.queued_messages = channel.queued_messages.saturating_sub(1);
         match header.kind {
             MessageKind::Msg => channel.awaited.finish(),
@@ -159,37 +156,31 @@ impl Session {
             _ if matches!(milestone, Some(Milestone::Greeted | Milestone::Refused)) => {}
             MessageKind::Rpy | MessageKind::Err | MessageKind::Nul => channel.replies.sent(),
         }
-        let is_drained = channel.queue.is_empty();
         if !number.is_management() {
             self.totals.queued_messages = self.totals.queued_messages.saturating_sub(1);
         }
-        self.end_turn(number);
+        let may_progress = channel.queue.is_empty() && !number.is_management();
+        channel.end_turn(&mut self.ready);
         if let Some(milestone) = milestone {
             self.reach(milestone);
         }
         if number.is_management() {
             // Answers that have left make room for further requests.
-            self.schedule_seq(number);
-        } else if is_drained {
+            self.schedule_management_seq();
+        } else if may_progress {
             self.progress_close(number);
             self.progress_release();
         }
         true
     }
 
-    /// Puts a channel behind the others, or out of the queue when it cannot go on.
-    fn end_turn(&mut self, number: ChannelNumber) -> bool {
-        if number.is_management() {
-            return true;
-        }
+    /// Passes over a channel that cannot go on after all.
+    fn skip_turn(&mut self, number: ChannelNumber) -> bool {
         if self.ready.front() == Some(&number) {
             self.ready.pop_front();
         }
         if let Some(channel) = self.channels.get_mut(&number) {
-            channel.is_ready = channel.can_send_frame();
-            if channel.is_ready {
-                self.ready.push_back(number);
-            }
+            channel.is_ready = false;
         }
         true
     }
@@ -226,34 +217,18 @@ impl Session {
 
     /// Lets a channel take its turn if it has something to send and room for it.
     pub(super) fn wake(&mut self, number: ChannelNumber) {
-        if number.is_management() {
-            return;
-        }
-        if let Some(channel) = self.channels.get_mut(&number)
-            && !channel.is_ready
-            && channel.can_send_frame()
-        {
-            channel.is_ready = true;
-            self.ready.push_back(number);
+        if let Some(channel) = self.channels.get_mut(&number) {
+            channel.wake(&mut self.ready);
         }
     }
 
-    /// Sends a SEQ when one is due.
-    pub(super) fn schedule_seq(&mut self, number: ChannelNumber) {
-        let has_peer_greeted = self.peer_greeting.is_some();
-        let pending_max = self.config.management_pending_max;
-        let Some(channel) = self.channels.get_mut(&number) else {
-            return;
-        };
-        let is_allowed = if number.is_management() {
-            has_peer_greeted && channel.replies.len() < pending_max
-        } else {
-            // A peer that has agreed to our close may have forgotten the channel, and take a SEQ for an error.
-            !is_close_out(channel) || channel.receive_window.is_nearly_used_up()
-        };
-        if is_allowed && !channel.is_seq_pending && channel.receive_window.is_grant_due() {
-            channel.is_seq_pending = true;
-            self.seq_pending.push_back(number);
+    /// Sends a SEQ for channel 0 when one is due, and the peer may ask for more.
+    pub(super) fn schedule_management_seq(&mut self) {
+        if self.peer_greeting.is_some()
+            && let Some(management) = self.channels.get_mut(&ChannelNumber::MANAGEMENT)
+            && management.replies.len() < self.config.management_pending_max
+        {
+            management.schedule_seq(&mut self.seq_pending);
         }
     }
 
@@ -276,11 +251,4 @@ impl Session {
             self.config.window_max
         }
     }
-}
-
-fn is_close_out(channel: &Channel) -> bool {
-    channel
-        .closing
-        .as_ref()
-        .is_some_and(|closing| matches!(closing.own, OwnClose::Sent { .. } | OwnClose::Agreed))
 }
