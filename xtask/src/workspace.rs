@@ -55,15 +55,16 @@ impl Workspace {
 
 /// The cargo that runs this task.
 pub(crate) fn cargo() -> Command {
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // What `cargo run` says of this package would have dependencies built again whose build scripts look at it.
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // What it set for this task is not for what it builds: ring's build script looks at these, and all that stands on ring
+    // would be built anew whenever `cargo build` and a task take turns.
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
-            cargo.env_remove(name);
+            command.env_remove(&name);
         }
     }
-    cargo
+    command
 }
 
 /// Runs cargo and fails when it does.
