@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::Session;
+use super::{Session, Totals};
 use crate::awaited_replies::ReplyFrame;
 use crate::channel::Channel;
 use crate::decoder::Piece;
@@ -27,6 +27,9 @@ pub(super) struct FrameInProgress {
 
 /// Octets of bad requests on channel 0 that a peer may send beyond the window, which frames without octets do.
 const MANAGEMENT_SLACK: usize = 4096;
+
+/// Channels that may have as many unanswered MSGs as a channel can have: what all channels of a session have together.
+const UNANSWERED_CHANNELS: usize = 4;
 
 impl Session {
     /// Takes octets that arrived and returns how many.
@@ -117,7 +120,7 @@ impl Session {
             // The one reply that answers no MSG.
         } else if kind == MessageKind::Msg {
             if received.is_none() {
-                Self::begin_owed_reply(channel, &header, config)?;
+                Self::begin_owed_reply(channel, &mut self.totals, &header, config)?;
             }
         } else {
             if number.is_management() && matches!(kind, MessageKind::Ans | MessageKind::Nul) {
@@ -174,6 +177,7 @@ impl Session {
 
     fn begin_owed_reply(
         channel: &mut Channel,
+        totals: &mut Totals,
         header: &DataHeader,
         config: &crate::Config,
     ) -> Result<(), Fault> {
@@ -201,6 +205,15 @@ impl Session {
         };
         if channel.replies.len() >= most {
             return Err(Limit { what, most }.into());
+        }
+        if !number.is_management() {
+            let most = config
+                .messages_unanswered_max
+                .saturating_mul(UNANSWERED_CHANNELS);
+            if totals.owed_replies >= most {
+                return Err(Limit { what, most }.into());
+            }
+            totals.owed_replies += 1;
         }
         channel.replies.begin(msgno);
         Ok(())
@@ -284,7 +297,7 @@ impl Session {
         let answers =
             !more && matches!(kind, MessageKind::Rpy | MessageKind::Err | MessageKind::Nul);
         if kind == MessageKind::Msg && !more {
-            channel.replies.complete(msgno);
+            channel.replies.completed(msgno);
         }
         if answers {
             channel.awaited.answered();
@@ -296,18 +309,7 @@ impl Session {
                 self.refuse_message(number, msgno);
             }
         } else {
-            let most = self.config.messages_held_max;
-            if channel.held_messages >= most {
-                return Err(Limit {
-                    what: "messages_held_max",
-                    most,
-                }
-                .into());
-            }
-            channel.held_messages += 1;
-            channel
-                .receive_window
-                .hold(message.content.len(), &self.config);
+            self.hold(number, message.content.len())?;
             self.push_event(Event::Message {
                 channel: number,
                 message,

@@ -13,6 +13,10 @@ use crate::numbers::ChannelNumber;
 use crate::reply_order::shrink;
 use crate::transmit::{ChunkWriter, Milestone, header_of};
 
+/// Documents as long as they may be that channel 0 takes before those it has are answered. What is kept of a start takes
+/// ten times its octets.
+const PENDING_DOCUMENTS: usize = 16;
+
 impl Session {
     /// Whether [`poll_transmit`](Self::poll_transmit) has something to give.
     pub fn wants_transmit(&self) -> bool {
@@ -146,7 +150,14 @@ impl Session {
             MessageKind::Ans => {}
             // The greeting answers nothing.
             _ if matches!(milestone, Some(Milestone::Greeted | Milestone::Refused)) => {}
-            MessageKind::Rpy | MessageKind::Err | MessageKind::Nul => channel.replies.sent(),
+            MessageKind::Rpy | MessageKind::Err | MessageKind::Nul => {
+                channel.replies.sent();
+                if !number.is_management() {
+                    self.totals.owed_replies = self.totals.owed_replies.saturating_sub(1);
+                } else if channel.replies.complete() == 0 {
+                    self.totals.requested_octets = 0;
+                }
+            }
         }
         let is_drained = channel.queue.is_empty();
         if !number.is_management() {
@@ -230,12 +241,22 @@ impl Session {
     /// Sends a SEQ when one is due.
     pub(super) fn schedule_seq(&mut self, number: ChannelNumber) {
         let has_peer_greeted = self.peer_greeting.is_some();
+        if !number.is_management() && self.denies_window(number) {
+            return;
+        }
         let pending_max = self.config.management_pending_max;
+        let requested_max = self
+            .config
+            .management_octets
+            .saturating_mul(PENDING_DOCUMENTS);
         let Some(channel) = self.channels.get_mut(&number) else {
             return;
         };
         let is_allowed = if number.is_management() {
-            has_peer_greeted && channel.replies.len() < pending_max
+            // The request that is still arriving does not count: without window it would never be complete.
+            has_peer_greeted
+                && channel.replies.complete() < pending_max
+                && self.totals.requested_octets < requested_max
         } else {
             // A peer that has agreed to our close may have forgotten the channel, and take a SEQ for an error.
             !is_close_out(channel) || channel.receive_window.is_nearly_used_up()
