@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use beep_session::sasl::{Answer, AuthenticationError, Credentials, Identity, Mechanism, Question, Request};
+use beep_session::sasl::{
+    Answer, AuthenticationError, Credentials, Identity, Mechanism, Question, Request,
+};
 use mlua::{Lua, Table, Value};
 
 use crate::connection::state_of;
@@ -225,17 +227,22 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
             }))
         },
     )?;
-    export(lua, primitives, "sasl_peer_identity", |lua, object: Value| {
-        let connection = state_of(&object, At("peer_identity", 1, "connection"))?;
-        let identity = connection
-            .session()
-            .filter(|session| session.is_alive())
-            .and_then(|session| session.peer_identity());
-        identity
-            .map(|identity| identity_table(lua, identity))
-            .transpose()
-            .map_err(|error| Failure::new(status::MEMORY, error))
-    })?;
+    export(
+        lua,
+        primitives,
+        "sasl_peer_identity",
+        |lua, object: Value| {
+            let connection = state_of(&object, At("peer_identity", 1, "connection"))?;
+            let identity = connection
+                .session()
+                .filter(|session| session.is_alive())
+                .and_then(|session| session.peer_identity());
+            identity
+                .map(|identity| identity_table(lua, identity))
+                .transpose()
+                .map_err(|error| Failure::new(status::MEMORY, error))
+        },
+    )?;
     // Offers a mechanism; the handler stays on the Lua side.
     export(
         lua,
