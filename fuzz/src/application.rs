@@ -29,7 +29,7 @@ pub(crate) fn small_config() -> Config {
         answers_interleaved_max: 4,
         messages_unanswered_max: 8,
         messages_held_max: 24,
-        octets_held_max: 40_000,
+        octets_held_max: 12_000,
         outstanding_max: 8,
         send_queue_octets: 20_000,
         send_queue_messages: 16,
