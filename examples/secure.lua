@@ -47,7 +47,7 @@ vortex.register_profile (listener_ctx, COUNTER, function (_, channel, frame)
    count = count + 1
    channel:send_rpy (tostring (count), -1, frame.msg_no)
 end, nil, function (_, conn)
-   if vortex.tls.is_enabled (conn) and vortex.sasl.is_authenticated (conn) then
+   if vortex.tls.is_enabled (conn) and vortex.sasl.peer_identity (conn) then
       return true
    end
    return false, 530, "authenticate yourself first"

@@ -36,7 +36,7 @@ end
 
 vortex.register_profile (server, ECHO, echo)
 vortex.register_profile (server, VAULT, echo, nil, function (number, conn)
-   return sasl.is_authenticated (conn)
+   return sasl.peer_identity (conn) ~= nil
 end)
 
 for _, name in ipairs (MECHANISMS) do

@@ -17,7 +17,8 @@ local check_authenticated, check_not_authenticated = session.check_authenticated
 test ("vortex.sasl is a part of the module, with its functions and constants", function ()
    t.equal (vortex.sasl, sasl)
    t.equal (package.loaded["vortex.sasl"], sasl)
-   for _, name in ipairs { "init", "start_auth", "is_authenticated", "method_used", "auth_id", "accept_mech", "require_tls" } do
+   for _, name in ipairs { "init", "start_auth", "is_authenticated", "method_used", "auth_id", "peer_identity",
+      "accept_mech", "require_tls" } do
       t.is_type (sasl[name], "function", name)
    end
    for _, name in ipairs { "PLAIN", "ANONYMOUS", "EXTERNAL", "CRAM_MD5", "DIGEST_MD5", "SCRAM_SHA_1", "SCRAM_SHA_256" } do
@@ -53,6 +54,7 @@ test ("misuse of the functions raises where the script stands", function ()
       is_authenticated = { {}, { client }, { "conn" } },
       method_used = { {}, { queue } },
       auth_id = { {}, { 1 } },
+      peer_identity = { {}, { client }, { "conn" } },
       accept_mech = { {}, { client }, { client, "plain" }, { client, "plain", "no function" }, { conn, "plain", print }, { client, {}, print } },
       require_tls = { {}, { conn, true }, { client, "yes" } }
    } do
@@ -193,6 +195,45 @@ test ("B11: a second authentication never weakens the first", function ()
    check_status (1, authenticate (conn, sasl.CRAM_MD5))
    check_authenticated (conn, sasl.PLAIN, "bob")
    t.still_works (conn)
+end)
+
+test ("peer_identity tells who the peer is, and nothing of this side", function ()
+   for name, uri in pairs { PLAIN = sasl.PLAIN, ANONYMOUS = sasl.ANONYMOUS, ["DIGEST-MD5"] = sasl.DIGEST_MD5 } do
+      local conn, listener = t.both_ends (accept_all)
+      t.equal (sasl.peer_identity (listener), nil)
+      check_status (vortex.status_ERROR, authenticate (conn, uri == sasl.ANONYMOUS and sasl.PLAIN or uri, "wrong"))
+      t.equal (sasl.peer_identity (listener), nil, "after a failure")
+      check_status (vortex.status_OK, authenticate (conn, uri))
+      local peer = sasl.peer_identity (listener)
+      t.equal (peer.mech, uri)
+      t.equal (peer.auth_id, name ~= "ANONYMOUS" and "bob" or nil)
+      t.equal (peer.realm, name == "DIGEST-MD5" and "example.org" or nil)
+      t.equal (sasl.is_authenticated (conn), true)
+      t.equal (sasl.peer_identity (conn), nil, "the other side proved nothing")
+      peer.auth_id = "somebody else"
+      t.ok (sasl.peer_identity (listener).auth_id ~= "somebody else", "a copy")
+      conn:shutdown ()
+      t.equal (sasl.peer_identity (conn), nil)
+   end
+end)
+
+test ("a profile guarded by peer_identity stays closed to a peer to whom only this side proved something", function ()
+   local URI = "urn:test:guarded"
+   local function guard (ctx)
+      vortex.register_profile (ctx, URI, function () end, nil, function (_, conn)
+         return sasl.peer_identity (conn) ~= nil
+      end)
+   end
+   local conn, listener, _, client = t.both_ends (function (server)
+      accept_all (server)
+      guard (server)
+   end)
+   guard (client)
+   t.equal (conn:open_channel (0, URI), nil)
+   check_status (vortex.status_OK, authenticate (conn, sasl.SCRAM_SHA_256))
+   t.equal (sasl.is_authenticated (listener), true)
+   t.equal (listener:open_channel (0, URI), nil, "the listener is nobody")
+   t.ok (conn:open_channel (0, URI), "the client is bob")
 end)
 
 test ("a mechanism registered again is replaced", function ()

@@ -81,8 +81,9 @@ function ctx.limits (ctx) end
 ---@field message_max? integer Octets. A longer message ends the session. Default 134,217,728.
 ---@field joining_max? integer Octets. More in messages that are being joined, over all channels, ends the session. Default 268,435,456.
 ---@field answers_interleaved_max? integer Answers. More answers of one message arriving at the same time end the session. Default 256.
----@field messages_unanswered_max? integer Messages a channel. More MSGs of the peer without a reply end the session. Default 131,072.
+---@field messages_unanswered_max? integer Messages a channel. More MSGs of the peer without a reply end the session, and so do four times as many on all channels. Default 131,072.
 ---@field messages_held_max? integer Messages a channel. More messages that no handler has finished end the session. Default 1,048,576.
+---@field octets_held_max? integer Octets. More in messages that no handler has finished, over all channels, ends the session. Default 536,870,912.
 ---@field outstanding_max? integer Messages a channel. `send_msg` fails while so many await replies. Default 131,072.
 ---@field send_queue_octets? integer Octets a channel. Sending fails while so much is queued. Default 268,435,456.
 ---@field send_queue_messages? integer Messages a channel. Sending fails while so many are queued. Default 131,072.

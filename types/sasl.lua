@@ -52,7 +52,7 @@ function sasl.init (ctx) end
 function sasl.start_auth (conn, profile, auth_id_or_token, password, authorization_id, realm, auth_notify,
                           auth_notify_data) end
 
---- Whether a connection is authenticated, in either direction.
+--- Whether a connection is authenticated, in either direction: see `peer_identity`.
 ---@param conn vortex.Connection
 ---@return boolean authenticated
 function sasl.is_authenticated (conn) end
@@ -66,6 +66,21 @@ function sasl.method_used (conn) end
 ---@param conn vortex.Connection
 ---@return string? auth_id Nil when it is not, and for ANONYMOUS.
 function sasl.auth_id (conn) end
+
+--- New. Whom the peer has proved to be: what a handler asks that guards a profile.
+---
+--- `is_authenticated`, `method_used` and `auth_id` speak of this side as well, when it was this side that authenticated
+--- itself by `start_auth`; this does not.
+---
+--- ```lua
+--- vortex.register_profile (ctx, ACCOUNTS, on_frame, nil, function (number, conn)
+---    local peer = vortex.sasl.peer_identity (conn)
+---    return peer ~= nil and peer.auth_id == "bob"
+--- end)
+--- ```
+---@param conn vortex.Connection
+---@return vortex.PeerIdentity? identity Nil when the peer has proved nothing.
+function sasl.peer_identity (conn) end
 
 --- Offers a mechanism to the peers of a ctx. A second call for the same mechanism replaces the handler.
 ---@param ctx vortex.Ctx
@@ -97,6 +112,13 @@ function sasl.set_realm (ctx, realm) end
 ---@field server_name string? The name that the session serves.
 ---@field channel_binding boolean? True when SCRAM was bound to the TLS session: nobody sits between the two sides.
 ---@field return_password boolean? Set it to true when a password is returned for PLAIN, to have it compared.
+
+--- Whom a peer has proved to be.
+---@class vortex.PeerIdentity
+---@field mech string How: the mechanism's URI.
+---@field auth_id string? The user's name; nil for ANONYMOUS.
+---@field authorization_id string? The user to act as, where the peer named one.
+---@field realm string? The realm, of DIGEST-MD5.
 
 --- What a listener needs to keep of a password for SCRAM (RFC 5802, section 3).
 ---@class vortex.ScramKeys

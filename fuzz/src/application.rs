@@ -29,6 +29,7 @@ pub(crate) fn small_config() -> Config {
         answers_interleaved_max: 4,
         messages_unanswered_max: 8,
         messages_held_max: 24,
+        octets_held_max: 12_000,
         outstanding_max: 8,
         send_queue_octets: 20_000,
         send_queue_messages: 16,
@@ -254,6 +255,8 @@ impl Application {
                 // A large message gets room while it is joined, and then counts a quarter of the window at most.
                 let most = config.window_max as usize + 4 * config.message_max + config.joining_max;
                 assert!(octets <= most, "more is held than the window");
+                let all = self.held.iter().map(|(_, octets)| octets + 256);
+                assert!(all.sum::<usize>() <= config.octets_held_max);
             }
             Event::Ended(_) => self.is_over = true,
             _ => {}

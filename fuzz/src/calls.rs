@@ -398,6 +398,8 @@ impl World {
                 assert!(*octets <= config.window_max as usize + 5 * LONGEST);
                 assert!(*messages <= config.messages_held_max);
             }
+            let all = its.held.iter().map(|(_, octets)| octets + 256);
+            assert!(session.end().is_some() || all.sum::<usize>() <= config.octets_held_max);
             for number in &its.open {
                 let Some(channel) = session.channel(*number) else {
                     continue;

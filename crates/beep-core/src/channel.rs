@@ -106,6 +106,8 @@ pub(crate) struct Channel {
     pub(crate) reassembly: Reassembly,
     /// Messages delivered and not consumed.
     pub(crate) held_messages: usize,
+    /// What they take, see `session/held.rs`.
+    pub(crate) held_octets: usize,
     /// Whether frames are joined to messages.
     pub(crate) is_joined: bool,
     /// The channel stands in the queue of those that can send.
@@ -130,6 +132,7 @@ impl Channel {
             replies: ReplyOrder::default(),
             reassembly: Reassembly::default(),
             held_messages: 0,
+            held_octets: 0,
             is_joined: true,
             is_ready: false,
             is_seq_pending: false,

@@ -40,11 +40,16 @@ pub struct Config {
     /// Answers of one message that may arrive interleaved (RFC 3080 §2.2.1.1); more end the session.
     /// Default 256.
     pub answers_interleaved_max: usize,
-    /// Received MSGs of a channel that await our reply; more end the session. Default 131 072.
+    /// Received MSGs of a channel that await our reply; more end the session, and so do four times as many over all
+    /// its channels. Default 131 072.
     pub messages_unanswered_max: usize,
     /// Received messages of a channel not consumed yet; more end the session. The window bounds octets, this
     /// bounds messages without any. Default 1 048 576.
     pub messages_held_max: usize,
+    /// Octets of received messages that are not consumed yet, over all channels of the session; more end it. Each
+    /// message counts 256 octets more than its content, for what it takes beside it. From half of it on, a channel
+    /// with a message that is not consumed gets no further window. Default 512 MiB.
+    pub octets_held_max: usize,
     /// Own MSGs of a channel awaiting replies; more are refused to the caller. Default 131 072.
     pub outstanding_max: usize,
     /// Octets queued for sending on a channel; more are refused to the caller. Default 256 MiB.
@@ -65,8 +70,8 @@ pub struct Config {
     pub xml_depth_max: u32,
     /// Nodes of a document on channel 0; larger ones are answered with 500. Default 4096.
     pub xml_nodes_max: u32,
-    /// Start and close requests of the peer whose answers are not on the wire yet; beyond it the peer gets no
-    /// further window on channel 0. Default 1024.
+    /// Start and close requests of the peer whose answers are not on the wire yet; once there are so many, or they have
+    /// sixteen times `management_octets` of content, the peer gets no further window on channel 0. Default 1024.
     pub management_pending_max: usize,
     /// Time in which the peer's greeting has to be complete; else the session ends. Default 60 s.
     pub greeting_timeout: Duration,
@@ -103,6 +108,7 @@ impl Default for Config {
             answers_interleaved_max: 256,
             messages_unanswered_max: 131_072,
             messages_held_max: 1 << 20,
+            octets_held_max: 512 << 20,
             outstanding_max: 131_072,
             send_queue_octets: 256 << 20,
             send_queue_messages: 131_072,
@@ -192,6 +198,7 @@ impl Config {
             1,
             u64::MAX,
         )?;
+        in_range("octets_held_max", self.octets_held_max as u64, 1, u64::MAX)?;
         in_range(
             "outstanding_max",
             self.outstanding_max as u64,

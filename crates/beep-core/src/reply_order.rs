@@ -54,6 +54,12 @@ impl ReplyOrder {
         self.owed.len()
     }
 
+    /// Those of them that were received in full: all but the last one, at least.
+    pub(crate) fn complete(&self) -> usize {
+        let is_arriving = self.owed.back().is_some_and(|last| !last.is_complete);
+        self.owed.len().saturating_sub(usize::from(is_arriving))
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.owed.is_empty()
     }
@@ -98,7 +104,7 @@ impl ReplyOrder {
     }
 
     /// The last frame of the MSG begun last arrived.
-    pub(crate) fn complete(&mut self, msgno: MsgNo) {
+    pub(crate) fn completed(&mut self, msgno: MsgNo) {
         if let Some(owed) = self.owed.back_mut().filter(|owed| owed.msgno == msgno) {
             owed.is_complete = true;
         }
@@ -245,7 +251,7 @@ mod tests {
         let mut order = Order::default();
         for value in numbers {
             order.begin(number(*value));
-            order.complete(number(*value));
+            order.completed(number(*value));
         }
         order
     }
@@ -287,7 +293,7 @@ mod tests {
         order.begin(number(0));
         give(&mut order, MessageKind::Rpy, 0).unwrap();
         assert_eq!(due(&mut order), []);
-        order.complete(number(0));
+        order.completed(number(0));
         assert_eq!(due(&mut order), [(MessageKind::Rpy, 0)]);
     }
 
@@ -355,7 +361,7 @@ mod tests {
             due(&mut order);
             order.sent();
             order.begin(number(value));
-            order.complete(number(value));
+            order.completed(number(value));
         }
         assert_eq!(order.len(), 2);
         give(&mut order, MessageKind::Err, 9).unwrap();

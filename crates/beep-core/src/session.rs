@@ -4,6 +4,7 @@ pub(crate) mod deadlines;
 
 mod closing;
 mod greeting;
+mod held;
 mod input;
 mod management;
 mod messages;
@@ -94,6 +95,14 @@ struct Totals {
     awaited_replies: usize,
     /// Octets of messages being joined, channel 0 included.
     joining_octets: usize,
+    /// What messages take that are delivered and not consumed.
+    held_octets: usize,
+    /// MSGs whose reply has not left in full.
+    owed_replies: usize,
+    /// Octets of the peer's requests on channel 0 since none of them waited for its answer.
+    requested_octets: usize,
+    /// A channel was denied window because of what all of them hold.
+    is_window_denied: bool,
 }
 
 impl Totals {
@@ -377,6 +386,11 @@ impl Session {
             .totals
             .joining_octets
             .saturating_sub(channel.reassembly.octets());
+        self.totals.owed_replies = self
+            .totals
+            .owed_replies
+            .saturating_sub(channel.replies.len());
+        self.let_go(channel.held_octets);
         if channel.is_open() {
             if self.recently_closed.len() >= RECENTLY_CLOSED_MOST {
                 self.recently_closed.pop_front();

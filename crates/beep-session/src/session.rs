@@ -17,6 +17,7 @@ use bytes::Bytes;
 use tokio::net::TcpStream;
 
 use crate::application::{Application, End};
+use crate::authentication::Side;
 use crate::sasl::Identity;
 use crate::services::{Service, Services};
 use crate::tls;
@@ -100,8 +101,8 @@ pub(crate) struct State {
     pub(crate) services: HashMap<ChannelNumber, Arc<dyn Service>>,
     /// Octets received so far.
     pub(crate) received: u64,
-    /// Who is authenticated.
-    pub(crate) identity: Option<Box<Identity>>,
+    /// Who is authenticated, and whether that is the peer.
+    pub(crate) identity: Option<Box<(Side, Identity)>>,
     /// An exchange of SASL is under way.
     pub(crate) is_authenticating: bool,
     /// Authentications of the peer that failed.

@@ -9,6 +9,8 @@
 
 #[path = "bypass/advice.rs"]
 mod advice;
+#[path = "bypass/bounds.rs"]
+mod bounds;
 #[path = "common/certificates.rs"]
 mod certificates;
 mod common;

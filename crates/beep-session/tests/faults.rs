@@ -7,7 +7,11 @@
     reason = "clippy looks for tests in functions alone"
 )]
 
+#[path = "common/certificates.rs"]
+mod certificates;
 mod common;
+#[path = "faults/secured.rs"]
+mod secured;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

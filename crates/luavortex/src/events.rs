@@ -414,7 +414,11 @@ fn next(lua: &Lua, block: bool) -> Told {
             key,
             session,
             addresses,
-        } => accepted(lua, &state, listener, key, session, addresses),
+            untold,
+        } => {
+            drop(untold);
+            accepted(lua, &state, listener, key, session, addresses)
+        }
         Notice::Ended(key, end) => ended(lua, &state, key, Some(&end)),
         Notice::ListenerClosed(key) => ended(lua, &state, key, None),
         // The timer itself is taken above, with the next call.

@@ -27,6 +27,8 @@ pub(crate) enum Notice {
         key: u64,
         session: Session,
         addresses: Addresses,
+        /// Dropped when Lua is told: the listener counts them.
+        untold: Arc<()>,
     },
     /// TCP is connected and the greetings are under way, or there is no connection.
     Connected {

@@ -63,6 +63,11 @@ const LIMITS: &[(&str, Get, Set)] = &[
         |c, _, v| c.messages_held_max = size(v),
     ),
     (
+        "octets_held_max",
+        |c, _| c.octets_held_max as u64,
+        |c, _, v| c.octets_held_max = size(v),
+    ),
+    (
         "outstanding_max",
         |c, _| c.outstanding_max as u64,
         |c, _, v| c.outstanding_max = size(v),
@@ -225,4 +230,73 @@ pub(crate) fn table(lua: &Lua, served: &Arc<Served>) -> Result<Table, Failure> {
         .map(|(name, get, _)| (*name, get(&state.config, &state.listener_limits)));
     lua.create_table_from(entries)
         .map_err(|error| Failure::new(crate::status::MEMORY, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: &str = include_str!("../../../docs/limits.md");
+    const TYPES: &str = include_str!("../../../types/ctx.lua");
+
+    /// Each limit of the page: name, default, unit, consequence.
+    fn rows() -> Vec<[&'static str; 4]> {
+        let rows = PAGE.lines().filter(|line| line.starts_with("| `"));
+        rows.map(|row| {
+            let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
+            let cells: [&str; 4] = cells.try_into().unwrap();
+            cells
+        })
+        .collect()
+    }
+
+    /// A number as people read it; 0 stands for "none".
+    fn number(text: &str) -> u64 {
+        let digits = text.strip_suffix(" (none)").unwrap_or(text);
+        digits.replace(',', "").parse().unwrap()
+    }
+
+    #[test]
+    fn the_page_has_every_limit_with_its_default_unit_and_consequence() {
+        let (config, listener) = (Config::default(), ListenerLimits::default());
+        let documented: Vec<_> = rows()
+            .iter()
+            .map(|[name, default, ..]| (name.trim_matches('`'), number(default)))
+            .collect();
+        let actual: Vec<_> = LIMITS
+            .iter()
+            .map(|(name, get, _)| (*name, get(&config, &listener)))
+            .collect();
+        assert_eq!(documented, actual);
+        for [name, _, unit, consequence] in rows() {
+            let is_time = name.ends_with("_timeout`") || name.ends_with("_linger`");
+            assert_eq!(unit == "µs", is_time, "{name}");
+            assert!(consequence.len() > 10, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_types_tell_the_same_defaults() {
+        for [name, default, ..] in rows() {
+            let field = format!("---@field {}? integer ", name.trim_matches('`'));
+            let line = TYPES.lines().find(|line| line.starts_with(&field));
+            let line = line.unwrap_or_else(|| panic!("{name} is not in the types"));
+            let (_, told) = line.rsplit_once("Default ").unwrap();
+            let (told, _) = told.split_once([' ', '.', ':']).unwrap();
+            assert_eq!(number(told), number(default), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_limit_is_set_to_what_was_given() {
+        for (place, (name, get, set)) in LIMITS.iter().enumerate() {
+            let (mut config, mut listener) = (Config::default(), ListenerLimits::default());
+            set(&mut config, &mut listener, 7777);
+            for (other, (_, get_other, _)) in LIMITS.iter().enumerate() {
+                let value = get_other(&config, &listener);
+                assert_eq!(value == 7777, other == place, "{name}");
+            }
+            assert_eq!(get(&config, &listener), 7777);
+        }
+    }
 }

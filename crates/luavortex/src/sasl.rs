@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use beep_session::sasl::{Answer, AuthenticationError, Credentials, Mechanism, Question, Request};
+use beep_session::sasl::{
+    Answer, AuthenticationError, Credentials, Identity, Mechanism, Question, Request,
+};
 use mlua::{Lua, Table, Value};
 
 use crate::connection::state_of;
@@ -131,6 +133,16 @@ pub(crate) fn properties(lua: &Lua, question: &Question) -> mlua::Result<Table> 
     Ok(properties)
 }
 
+/// Whom the peer has proved to be.
+fn identity_table(lua: &Lua, identity: Identity) -> mlua::Result<Table> {
+    let table = lua.create_table()?;
+    table.raw_set("mech", identity.mechanism.uri())?;
+    table.raw_set("auth_id", identity.auth_id)?;
+    table.raw_set("authorization_id", identity.authorization_id)?;
+    table.raw_set("realm", identity.realm)?;
+    Ok(table)
+}
+
 /// Keys in place of a password, see RFC 5802 §3.
 fn stored_keys(lua: &Lua, table: &Table) -> Result<Answer, Misuse> {
     let wrong = |field: &str, what: &str| {
@@ -213,6 +225,22 @@ pub(crate) fn register(lua: &Lua, primitives: &Table) -> mlua::Result<()> {
             Ok(identity.map_or((None, None), |identity| {
                 (Some(identity.mechanism.uri()), identity.auth_id)
             }))
+        },
+    )?;
+    export(
+        lua,
+        primitives,
+        "sasl_peer_identity",
+        |lua, object: Value| {
+            let connection = state_of(&object, At("peer_identity", 1, "connection"))?;
+            let identity = connection
+                .session()
+                .filter(|session| session.is_alive())
+                .and_then(|session| session.peer_identity());
+            identity
+                .map(|identity| identity_table(lua, identity))
+                .transpose()
+                .map_err(|error| Failure::new(status::MEMORY, error))
         },
     )?;
     // Offers a mechanism; the handler stays on the Lua side.

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::Session;
+use super::held::schedule_seq;
+use super::{Session, Totals};
 use crate::awaited_replies::ReplyFrame;
 use crate::channel::Channel;
 use crate::decoder::Piece;
@@ -28,6 +29,9 @@ pub(super) struct FrameInProgress {
 
 /// Octets of bad requests on channel 0 that a peer may send beyond the window, which frames without octets do.
 const MANAGEMENT_SLACK: usize = 4096;
+
+/// Channels that may have as many unanswered MSGs as a channel can have: what all channels of a session have together.
+const UNANSWERED_CHANNELS: usize = 4;
 
 impl Session {
     /// Takes octets that arrived and returns how many.
@@ -118,7 +122,7 @@ impl Session {
             // The one reply that answers no MSG.
         } else if kind == MessageKind::Msg {
             if received.is_none() {
-                Self::begin_owed_reply(channel, &header, config)?;
+                Self::begin_owed_reply(channel, &mut self.totals, &header, config)?;
             }
         } else {
             if number.is_management() && matches!(kind, MessageKind::Ans | MessageKind::Nul) {
@@ -175,6 +179,7 @@ impl Session {
 
     fn begin_owed_reply(
         channel: &mut Channel,
+        totals: &mut Totals,
         header: &DataHeader,
         config: &crate::Config,
     ) -> Result<(), Fault> {
@@ -202,6 +207,15 @@ impl Session {
         };
         if channel.replies.len() >= most {
             return Err(Limit { what, most }.into());
+        }
+        if !number.is_management() {
+            let most = config
+                .messages_unanswered_max
+                .saturating_mul(UNANSWERED_CHANNELS);
+            if totals.owed_replies >= most {
+                return Err(Limit { what, most }.into());
+            }
+            totals.owed_replies += 1;
         }
         channel.replies.begin(msgno);
         Ok(())
@@ -234,7 +248,12 @@ impl Session {
             if number.is_management() {
                 self.schedule_management_seq();
             } else {
-                channel.schedule_seq(&mut self.seq_pending);
+                schedule_seq(
+                    channel,
+                    &mut self.totals,
+                    &self.config,
+                    &mut self.seq_pending,
+                );
             }
             return Ok(());
         }
@@ -289,7 +308,7 @@ impl Session {
         let answers =
             !more && matches!(kind, MessageKind::Rpy | MessageKind::Err | MessageKind::Nul);
         if kind == MessageKind::Msg && !more {
-            channel.replies.complete(msgno);
+            channel.replies.completed(msgno);
         }
         if answers {
             channel.awaited.answered();
@@ -304,18 +323,8 @@ impl Session {
                 }
             }
         } else {
-            let most = self.config.messages_held_max;
-            if channel.held_messages >= most {
-                return Err(Limit {
-                    what: "messages_held_max",
-                    most,
-                }
-                .into());
-            }
-            channel.held_messages += 1;
-            channel
-                .receive_window
-                .hold(message.content.len(), &self.config);
+            self.totals
+                .hold(channel, message.content.len(), &self.config)?;
             self.events.push_back(Event::Message {
                 channel: number,
                 message,
@@ -325,7 +334,12 @@ impl Session {
             channel.release_replies();
             channel.wake(&mut self.ready);
         }
-        channel.schedule_seq(&mut self.seq_pending);
+        schedule_seq(
+            channel,
+            &mut self.totals,
+            &self.config,
+            &mut self.seq_pending,
+        );
         if answers {
             self.progress_close(number);
             self.progress_release();

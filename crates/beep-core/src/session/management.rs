@@ -152,8 +152,10 @@ impl Session {
 
     fn handle_request(&mut self, msgno: MsgNo, content: &Bytes) {
         if let Some(management) = self.channels.get_mut(&ChannelNumber::MANAGEMENT) {
-            management.replies.complete(msgno);
+            management.replies.completed(msgno);
         }
+        let requested = self.totals.requested_octets.saturating_add(content.len());
+        self.totals.requested_octets = requested;
         let limits = self.config.document_limits(self.config.management_octets);
         let done = match management::parse_request(content, limits) {
             Ok(Request::Start(start)) => self.handle_start(msgno, start),

@@ -108,22 +108,6 @@ impl Session {
             .map(|_| ())
     }
 
-    /// The application is done with a message (or frame) whose content had `octets`: the peer may send more.
-    ///
-    /// Call it once for each [`Event::Message`](crate::Event::Message), with the length of its content.
-    pub fn consume(&mut self, channel: ChannelNumber, octets: usize) {
-        let number = channel;
-        if let Some(channel) = self.channels.get_mut(&number) {
-            channel.receive_window.consume(octets, &self.config);
-            channel.held_messages = channel.held_messages.saturating_sub(1);
-            if number.is_management() {
-                self.schedule_management_seq();
-            } else {
-                channel.schedule_seq(&mut self.seq_pending);
-            }
-        }
-    }
-
     /// Says whether frames are joined to messages (the default); else each frame is an event of its own.
     ///
     /// It takes effect with the next message.

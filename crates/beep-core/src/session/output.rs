@@ -12,6 +12,10 @@ use crate::frame::MessageKind;
 use crate::numbers::ChannelNumber;
 use crate::transmit::{ChunkWriter, Milestone, header_of};
 
+/// Documents as long as they may be that channel 0 takes before those it has are answered. What is kept of a start takes
+/// ten times its octets.
+const PENDING_DOCUMENTS: usize = 16;
+
 impl Session {
     /// Whether [`poll_transmit`](Self::poll_transmit) has something to give.
     pub fn wants_transmit(&self) -> bool {
@@ -154,7 +158,14 @@ impl Session {
             MessageKind::Ans => {}
             // The greeting answers nothing.
             _ if matches!(milestone, Some(Milestone::Greeted | Milestone::Refused)) => {}
-            MessageKind::Rpy | MessageKind::Err | MessageKind::Nul => channel.replies.sent(),
+            MessageKind::Rpy | MessageKind::Err | MessageKind::Nul => {
+                channel.replies.sent();
+                if !number.is_management() {
+                    self.totals.owed_replies = self.totals.owed_replies.saturating_sub(1);
+                } else if channel.replies.complete() == 0 {
+                    self.totals.requested_octets = 0;
+                }
+            }
         }
         if !number.is_management() {
             self.totals.queued_messages = self.totals.queued_messages.saturating_sub(1);
@@ -224,9 +235,15 @@ impl Session {
 
     /// Sends a SEQ for channel 0 when one is due, and the peer may ask for more.
     pub(super) fn schedule_management_seq(&mut self) {
+        let requested_max = self
+            .config
+            .management_octets
+            .saturating_mul(PENDING_DOCUMENTS);
         if self.peer_greeting.is_some()
+            && self.totals.requested_octets < requested_max
             && let Some(management) = self.channels.get_mut(&ChannelNumber::MANAGEMENT)
-            && management.replies.len() < self.config.management_pending_max
+            // The request that is still arriving does not count: without window it would never be complete.
+            && management.replies.complete() < self.config.management_pending_max
         {
             management.schedule_seq(&mut self.seq_pending);
         }

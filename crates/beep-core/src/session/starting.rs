@@ -64,11 +64,11 @@ impl Session {
                 .take_own_number()
                 .ok_or(UsageError::TooManyChannels(self.config.channels_max))?,
         };
-        // A session has one name. A tuning start may ask for another one: that of the session that follows.
-        let server_name = request.server_name.filter(|name| match &self.server_name {
-            None => true,
-            Some(current) => request.tuning && **current != **name,
-        });
+        // A session has one name. A tuning start asks for that of the session that follows, even where it is the same:
+        // somebody in the middle may have had the peer take another one.
+        let server_name = request
+            .server_name
+            .filter(|_| self.server_name.is_none() || request.tuning);
         let uris = request
             .profiles
             .iter()

@@ -1,107 +1,64 @@
-//! Everything that a peer can make grow has a limit.
+//! Everything that a peer can make grow has a limit: what is within it passes, and one more does not.
+
+mod deadlines;
+mod held;
+mod management;
+mod messages;
+mod sending;
 
 use std::time::Duration;
 
-use super::pair::{Pair, content};
-use crate::{Config, Deadline, Limit, Outgoing, SessionEnd};
+use super::pair::{ECHO, Pair, number, pattern, start_of};
+use super::raw::{HEADERS, Hand};
+use crate::{
+    ChannelFailure, ChannelNumber, Config, Deadline, Event, Limit, MsgNo, Outgoing, ReplyCode,
+    SendError, SessionEnd, UsageError,
+};
 
-fn run_into(limited: Config, act: impl Fn(&mut Pair, crate::ChannelNumber)) -> Limit {
-    let mut pair = Pair::asymmetric(Config::default(), limited, Default::default()).greet();
+/// The listener has these limits; one channel is open.
+fn limited(config: Config) -> (Pair, ChannelNumber) {
+    let mut pair = Pair::asymmetric(Config::default(), config, Default::default()).greet();
     let channel = pair.open();
-    act(&mut pair, channel);
-    pair.settle();
+    (pair, channel)
+}
+
+fn reached(pair: &Pair) -> Option<Limit> {
     match pair.listener.session.end() {
-        Some(SessionEnd::LimitReached(limit)) => *limit,
-        other => panic!("{other:?}"),
+        None => None,
+        Some(SessionEnd::LimitReached(limit)) => Some(*limit),
+        Some(other) => panic!("{other:?}"),
     }
 }
 
-#[test]
-fn a_message_that_grows_too_large_ends_the_session() {
-    let config = Config {
-        message_max: 50_000,
-        ..Config::default()
-    };
-    let limit = run_into(config, |pair, channel| {
-        pair.initiator
-            .session
-            .send_msg(channel, content(50_000, 0))
-            .unwrap();
-    });
-    assert_eq!(
-        limit,
-        Limit {
-            what: "message_max",
-            most: 50_000
-        }
-    );
+/// With `within` nothing happens, with `beyond` the session ends over this limit.
+#[track_caller]
+fn check<T: Copy>(
+    config: &Config,
+    what: &'static str,
+    most: usize,
+    [within, beyond]: [T; 2],
+    act: impl Fn(&mut Pair, ChannelNumber, T),
+) {
+    for (much, expected) in [(within, None), (beyond, Some(Limit { what, most }))] {
+        let (mut pair, channel) = limited(config.clone());
+        act(&mut pair, channel, much);
+        pair.settle();
+        assert_eq!(reached(&pair), expected);
+    }
 }
 
-#[test]
-fn all_messages_being_joined_have_a_limit_together() {
-    let config = Config {
-        joining_max: 50_000,
-        ..Config::default()
-    };
-    let limit = run_into(config, |pair, channel| {
-        pair.initiator
-            .session
-            .send_msg(channel, content(60_000, 0))
-            .unwrap();
-    });
-    assert_eq!(limit.what, "joining_max");
+/// The initiator sends so many MSGs without an octet.
+fn send_empty(pair: &mut Pair, channel: ChannelNumber, count: usize) {
+    for _ in 0..count {
+        let empty = Outgoing::raw("");
+        pair.initiator.session.send_msg(channel, empty).unwrap();
+    }
+    pair.settle();
 }
 
-#[test]
-fn messages_that_nobody_answers_have_a_limit() {
-    let config = Config {
-        messages_unanswered_max: 10,
-        ..Config::default()
-    };
-    let limit = run_into(config, |pair, channel| {
-        for _ in 0..11 {
-            pair.initiator
-                .session
-                .send_msg(channel, Outgoing::raw(""))
-                .unwrap();
-        }
-    });
-    assert_eq!(limit.what, "messages_unanswered_max");
-}
-
-#[test]
-fn messages_without_octets_that_nobody_consumes_have_a_limit() {
-    let config = Config {
-        messages_held_max: 10,
-        ..Config::default()
-    };
-    let limit = run_into(config, |pair, channel| {
-        for _ in 0..11 {
-            pair.initiator
-                .session
-                .send_msg(channel, Outgoing::raw(""))
-                .unwrap();
-        }
-    });
-    assert_eq!(limit.what, "messages_held_max");
-}
-
-#[test]
-fn a_silent_peer_is_given_up_when_the_config_says_so() {
-    let config = Config {
-        idle_timeout: Some(Duration::from_secs(5)),
-        ..Config::default()
-    };
-    let mut pair = Pair::configured(config);
-    pair.pass(Duration::from_secs(4));
-    let channel = pair.open();
-    pair.pass(Duration::from_secs(4));
-    assert!(pair.initiator.session.channel(channel).is_some());
-    pair.pass(Duration::from_secs(1));
-    assert_eq!(
-        pair.initiator.session.end(),
-        Some(&SessionEnd::TimedOut(Deadline::Idle))
-    );
+fn send(pair: &mut Pair, channel: ChannelNumber, octets: usize) {
+    let message = Outgoing::raw(pattern(octets, 0));
+    pair.initiator.session.send_msg(channel, message).unwrap();
 }
 
 #[test]

@@ -13,17 +13,17 @@ use proptest::prelude::*;
 
 use super::pair::{Dice, ECHO, kinds, number, offer};
 
-const HEADERS: &str = "Content-Type: application/beep+xml\r\n\r\n";
+pub(super) const HEADERS: &str = "Content-Type: application/beep+xml\r\n\r\n";
 
 /// A session and a hand that writes to it, keeping the sequence numbers.
-struct Hand {
-    session: Session,
-    now: Instant,
+pub(super) struct Hand {
+    pub(super) session: Session,
+    pub(super) now: Instant,
     seqnos: std::collections::HashMap<u32, u32>,
 }
 
 impl Hand {
-    fn new(config: Config) -> Self {
+    pub(super) fn new(config: Config) -> Self {
         let now = Instant::now();
         let config: Arc<Config> = config.checked().unwrap();
         let mut session = Session::new(Role::Listener, config, now);
@@ -54,13 +54,13 @@ impl Hand {
         hand
     }
 
-    fn feed(&mut self, octets: &str) {
+    pub(super) fn feed(&mut self, octets: &str) {
         let taken = self.session.handle_input(self.now, octets.as_bytes());
         assert!(taken == octets.len() || self.session.end().is_some());
     }
 
     /// `head` is `MSG 1 0 .`; the rest of the header is worked out.
-    fn frame(&mut self, head: &str, payload: &str, tail: &str) {
+    pub(super) fn frame(&mut self, head: &str, payload: &str, tail: &str) {
         let channel = head.split(' ').nth(1).unwrap().parse().unwrap();
         let seqno = self.seqnos.entry(channel).or_default();
         let frame = format!("{head} {seqno} {}{tail}\r\n{payload}END\r\n", payload.len());
@@ -68,18 +68,18 @@ impl Hand {
         self.feed(&frame);
     }
 
-    fn output(&mut self) -> String {
+    pub(super) fn output(&mut self) -> String {
         let mut chunks = Vec::new();
         self.session
             .poll_transmit(self.now, &mut chunks, usize::MAX);
         String::from_utf8(chunks.concat()).unwrap()
     }
 
-    fn events(&mut self) -> Vec<Event> {
+    pub(super) fn events(&mut self) -> Vec<Event> {
         std::iter::from_fn(|| self.session.poll_event()).collect()
     }
 
-    fn messages(&mut self) -> Vec<crate::Message> {
+    pub(super) fn messages(&mut self) -> Vec<crate::Message> {
         let messages = self.events().into_iter();
         messages
             .filter_map(|event| {

@@ -28,6 +28,26 @@ fn tuning_pair() -> Pair {
     pair
 }
 
+/// Whoever is in the middle can have had the listener take another one before.
+#[test]
+fn a_tuning_start_tells_the_name_that_is_in_force_here() {
+    let mut pair = tuning_pair();
+    let name = Some("host.example".to_owned());
+    assert_eq!(pair.initiator.session.server_name(), name.as_deref());
+    let start = StartRequest {
+        tuning: true,
+        server_name: name.clone(),
+        ..start_of(TLS)
+    };
+    pair.initiator.session.start(pair.now, start).unwrap();
+    pair.settle();
+    let events = pair.listener.take();
+    assert!(
+        matches!(&events[..], [Event::StartRequested { server_name, .. }] if *server_name == name),
+        "{events:?}"
+    );
+}
+
 #[test]
 fn nothing_is_taken_or_sent_around_the_answer_and_everything_begins_anew() {
     let mut pair = tuning_pair();

@@ -111,7 +111,7 @@ impl Application for Guard {
                 number, profiles, ..
             } => {
                 let is_vault = profiles[0].uri == VAULT;
-                let _ = if is_vault && session.identity().is_some() {
+                let _ = if is_vault && session.peer_identity().is_some() {
                     session.accept_start(number, 0, None)
                 } else {
                     let error = ErrorReply::new(ReplyCode::NOT_AUTHORIZED, "who are you?");

@@ -287,7 +287,7 @@ impl Service {
             let code = ReplyCode::MECHANISM_NEEDS_ENCRYPTION;
             return Err(ErrorReply::new(code, "start TLS first"));
         }
-        if self.requires_sasl && connection.session().identity().is_none() {
+        if self.requires_sasl && connection.session().peer_identity().is_none() {
             let code = ReplyCode::AUTH_REQUIRED;
             return Err(ErrorReply::new(code, "authenticate yourself first"));
         }
@@ -326,7 +326,7 @@ impl Service {
         let (number, style) = (channel.number(), channel_style(channel.number().value()));
         let peer = name_of(channel.connection());
         let name = format!("{peer} {}", paint(style, format!("channel {number}")));
-        let identity = channel.connection().session().identity();
+        let identity = channel.connection().session().peer_identity();
         let user = identity.and_then(|identity| identity.auth_id);
         let user = user.map_or_else(String::new, |user| format!(", by {}", visible(&user)));
         self.tell(format!(

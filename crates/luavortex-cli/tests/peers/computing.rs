@@ -202,3 +202,35 @@ fn a_client_keeps_its_session_while_its_script_computes() {
     running.wait_for_line("got\t8000");
     check(running);
 }
+
+#[test]
+fn connections_that_come_and_go_while_a_script_computes_do_not_pile_up() {
+    const MOST: u32 = 5;
+    let directory = Directory::new("peers-come-and-go");
+    let code = format!(
+        "ctx:set_limits {{ connections_max = {MOST} }}
+         listen ()
+         compute ()
+         vortex.wait_listeners (ctx, true)
+         finish ()"
+    );
+    let (mut running, port) = start_listener(&with_file(&directory, &code));
+    running.wait_for_line("begin");
+    let (mut taken, mut turned_away) = (0, 0);
+    while turned_away < MOST {
+        let mut peer = Peer::connect(port);
+        if peer.greeting_or_end() {
+            taken += 1;
+            peer.octets("rubbish\r\n");
+            peer.expect_end();
+        } else {
+            turned_away += 1;
+        }
+    }
+    assert_eq!(taken, MOST);
+    directory.write("go", "");
+    running.wait_for_line("end");
+    // The script has looked at all of them, or is about to.
+    while !Peer::connect(port).greeting_or_end() {}
+    stop(running);
+}

@@ -15,7 +15,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::by_hand::{CHANNEL, ECHO, HEADERS, Peer};
 use crate::scripts::{echo_listener, stop};
-use crate::support::LIMIT;
+use crate::support::{LIMIT, root};
 
 /// How much of everything.
 struct Scale {
@@ -398,6 +398,68 @@ fn answers_without_end() {
                 let header = format!("ANS 1 0 . {seqno} {SIZE}");
                 answer.splice(header.len()..header.len(), format!(" {number}").bytes());
                 peer.octets(answer);
+                flood.count(1);
+            }
+        },
+    );
+}
+
+#[test]
+fn connections_that_come_and_go() {
+    flood("connections that come and go", "", 2, |port, flood| {
+        while flood.goes_on() {
+            let mut peer = Peer::greeted(port);
+            peer.start(CHANNEL, "");
+            peer.exchange("and away");
+            flood.count(1);
+        }
+    });
+}
+
+#[test]
+fn guesses_of_passwords() {
+    let code = "require ('vortex.sasl').accept_mech (ctx, 'plain', function (_, props) return props.password == 'secret' end)";
+    flood("guesses of a password", code, 2, |port, flood| {
+        const UNTIL_REFUSED: u32 = 16;
+        let guess = "<start number='1'><profile uri='http://iana.org/beep/SASL/PLAIN'>\
+                     <![CDATA[<blob>AGJvYgBndWVzcw==</blob>]]></profile></start>";
+        while flood.goes_on() {
+            let mut peer = Peer::greeted(port);
+            for _ in 0..UNTIL_REFUSED {
+                assert_eq!(peer.ask(guess).error_code(), 535);
+                flood.count(1);
+            }
+            assert_eq!(peer.ask(guess).error_code(), 554);
+        }
+    });
+}
+
+#[test]
+fn handshakes_of_tls_that_are_left() {
+    let certificates = root().join("spec/certificates");
+    let code = "require ('vortex.tls').accept_tls (ctx, function () return true end, nil,
+         function () return 'FOLDER/localhost.crt' end, nil, function () return 'FOLDER/localhost.key' end)"
+        .replace("FOLDER", certificates.to_str().unwrap());
+    // The front of a record that is to carry a ClientHello of 508 octets.
+    let hello = [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
+    flood(
+        "handshakes of TLS that are begun and left",
+        &code,
+        2,
+        move |port, flood| {
+            const AT_ONCE: usize = 100;
+            let mut begun = std::collections::VecDeque::new();
+            while flood.goes_on() {
+                let mut peer = Peer::greeted(port);
+                let reply = peer.ask(
+                    "<start number='1'><profile uri='http://iana.org/beep/TLS'><![CDATA[<ready />]]></profile></start>",
+                );
+                assert!(reply.text().contains("proceed"), "{reply:?}");
+                peer.octets(hello.to_vec());
+                begun.push_back(peer);
+                if begun.len() > AT_ONCE {
+                    begun.pop_front();
+                }
                 flood.count(1);
             }
         },

@@ -1,5 +1,7 @@
 //! What a peer can make grow has its limit, and reaching it concerns its session alone.
 
+use std::process::Command;
+
 use crate::by_hand::{CHANNEL, HEADERS, Peer};
 use crate::scripts::{echo_listener, stop};
 use crate::support::Running;
@@ -129,5 +131,34 @@ fn many_who_do_not_greet_leave_room_for_those_who_do() {
     next.release();
     honest.release();
     drop(silent);
+    stop(running);
+}
+
+#[test]
+fn a_listener_without_descriptors_serves_those_it_has_and_the_others_later() {
+    const MORE: u32 = 8;
+    let (running, port) = echo_listener("");
+    let mut honest = Peer::honest(port, "honest");
+    let used = std::fs::read_dir(format!("/proc/{}/fd", running.id())).unwrap();
+    let most = u32::try_from(used.count()).unwrap() + MORE;
+    let limited = Command::new("prlimit")
+        .args(["--pid", &running.id().to_string()])
+        .arg(format!("--nofile={most}:{most}"))
+        .status();
+    assert!(limited.unwrap().success());
+    let mut peers: Vec<Peer> = (0..2 * MORE).map(|_| Peer::connect(port)).collect();
+    for peer in &mut peers[..MORE as usize] {
+        peer.expect("RPY 0 0");
+    }
+    honest.exchange("still here");
+    let mut waiting = peers.split_off(MORE as usize);
+    drop(peers);
+    for peer in &mut waiting {
+        peer.expect("RPY 0 0");
+        peer.greet_back();
+    }
+    honest.exchange("still here");
+    honest.release();
+    drop(waiting);
     stop(running);
 }

@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use beep_session::core::Role;
 use beep_session::{Accepted, Addresses, Listener, Session, SessionOptions, Tcp, connect};
@@ -158,7 +159,15 @@ pub(super) fn listen(
     let engine = state.engine()?;
     let (served, link) = (ctx.served.clone(), engine.link());
     let (listener_key, limits) = (connection.key, ctx.served.lock().listener_limits);
+    // Each connection that Lua has not been told of has one of these.
+    let untold = Arc::new(());
     let accept = move |accepted: Accepted| {
+        // One that is over gives its place among the connections back, and stays in the queue: while Lua computes, those
+        // that come and go would pile up.
+        if Arc::strong_count(&untold) > limits.connections_max {
+            tracing::warn!(peer = %accepted.peer, "connection closed: the script has not looked at as many");
+            return;
+        }
         let key = link.new_key();
         let addresses = Addresses {
             local: accepted.local,
@@ -184,6 +193,7 @@ pub(super) fn listen(
             key,
             session,
             addresses,
+            untold: untold.clone(),
         });
     };
     let _runtime = engine.runtime().enter();

@@ -20,6 +20,7 @@ local operations = {}
 sasl.init = lib.try (raw.sasl_init)
 sasl.require_tls = lib.call (raw.sasl_require_tls)
 sasl.set_realm = lib.call (raw.sasl_set_realm)
+sasl.peer_identity = lib.call (raw.sasl_peer_identity)
 
 function sasl.start_auth (object, profile, id, password, authorization_id, realm, notify, data)
   lib.check_handler (notify, 2, "start_auth", 7, "auth_notify")
