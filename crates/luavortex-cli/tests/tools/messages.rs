@@ -59,6 +59,28 @@ fn wrong_options_are_named_with_what_to_do() {
         ),
         (&["probe", ":5"], 2, &["there is no host"]),
         (
+            &["probe", "http://localhost:5"],
+            2,
+            &["this is no URL and has no path; write HOST:PORT"],
+        ),
+        (
+            &["probe", "h:1", "--profile", "two words"],
+            2,
+            &["a profile is named by a URI, such as urn:example:echo"],
+        ),
+        (
+            &["listen", "--profile", "", "--echo"],
+            2,
+            &["a profile is named by a URI"],
+        ),
+        (
+            &["prob", "h:1"],
+            1,
+            &[
+                "cannot open prob: there is no such script, and no tool of that name (luavortex --help lists them)",
+            ],
+        ),
+        (
             &["probe", "h:1", "--nonsense"],
             2,
             &["unexpected argument '--nonsense'", HELP],
