@@ -27,7 +27,7 @@ const USAGE: &str = "\
 usage: cargo xtask TASK
 
   book      put the book together with the Lua reference, check its links, build it with mdBook  [--check]
-  deb       build a Debian package           [--out DIR] [--dev] [--try]
+  deb       build a Debian package           [--out DIR] [--dev] [--try] [--install]
   corpus    cut seeds for the fuzz targets out of recordings    [--from DIR] [--into DIR]
   floods    measure an honest client while others flood its listener
   fuzz      run the fuzz targets             [--target NAME] [--seconds N]
@@ -42,7 +42,8 @@ usage: cargo xtask TASK
 
 LUA is lua51, lua52, lua53, lua54, lua55 or luajit. `spec --all` runs in every Lua, with the command `luavortex` where no
 stock interpreter is installed; --embedded runs in that command, built with the Lua, and loads no vortex.so.
-`book --check` builds no HTML. `deb --dev` packs builds that are not optimized; --try unpacks the package and uses it.
+`book --check` builds no HTML. `deb --dev` packs builds that are not optimized; --try unpacks the package and uses it, --install
+  installs it, uses it and removes it.
 ";
 
 /// What went wrong, for people.
