@@ -215,6 +215,7 @@ fn wrong_options_are_named_with_what_to_do() {
         (&["trace"], 2, &["<HOST:PORT>"]),
         (&["trace", "show"], 2, &["<FILE>"]),
         (&["trace", "h:1", "--count", "0"], 2, &["0 is not in 1.."]),
+        (&["trace", "h:1", "--html", "f"], 2, &["--save <FILE>"]),
         (&["bench", "h:1"], 2, &["--profile <URI>"]),
         (
             &["bench", "h:1", "--profile", ECHO, "--measure", "luck"],

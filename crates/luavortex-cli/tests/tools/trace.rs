@@ -217,6 +217,17 @@ fn a_listener_that_is_not_there_is_told_and_the_relay_goes_on() {
 }
 
 #[test]
+fn a_relay_writes_the_page_when_it_ends() {
+    let directory = Directory::new("trace-page-live");
+    let file = directory.path().join("trace");
+    let page = directory.path().join("page.html");
+    record(&file, &["--html", page.to_str().unwrap()], send);
+    let written = std::fs::read_to_string(&page).unwrap();
+    let made = tool(&["trace", "html", file.to_str().unwrap()]).expect_code(0);
+    assert_eq!(written, made.stdout);
+}
+
+#[test]
 fn a_page_needs_nothing_else() {
     let directory = Directory::new("trace-page");
     let file = directory.path().join("trace");
@@ -319,6 +330,9 @@ fn the_page_searches_and_filters_and_opens_frames() {
             seen.push("channel 3 " + [...document.querySelectorAll("#ladder code")].some((code) => code.textContent.startsWith("MSG 3")));
             document.getElementById("errors").click();
             seen.push("errors " + rows() + " " + document.getElementById("none").hidden);
+            const press = (key) => document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+            for (const key of ["Escape", "j", "j", "k"]) press(key);
+            seen.push("row " + [...document.querySelectorAll("#ladder summary")].indexOf(document.activeElement));
             document.title = seen.join("|");
           }, 100);
         }, 500);
@@ -337,6 +351,6 @@ fn the_page_searches_and_filters_and_opens_frames() {
         .unwrap();
     assert_eq!(
         title,
-        "found 2|hello &lt;/script&gt;|000000  0d 0a 68 65|all true|channel 3 false|errors 0 false"
+        "found 2|hello &lt;/script&gt;|000000  0d 0a 68 65|all true|channel 3 false|errors 0 false|row 0"
     );
 }
