@@ -5,7 +5,7 @@
 -- MSGs, and each is answered.
 --
 -- Run it with:  luavortex chat_room.lua            three members who talk, and the end
---               luavortex chat_room.lua 44010      a room on that port, until Ctrl-C
+--               luavortex chat_room.lua 10288      a room on that port, until Ctrl-C
 --
 -- expect: room: ann is here
 -- expect: room: ben is here

@@ -38,7 +38,7 @@ end
 local conn = vortex.connection.new (ctx, host, port)
 if not conn:is_ok () then
    -- status and error_msg tell what went wrong
-   io.stderr:write ("cannot connect: ", conn.error_msg, " (status ", conn.status, ")\n")
+   io.stderr:write (conn.error_msg, " (status ", conn.status, ")\n")
    os.exit (1)
 end
 print "connected"

@@ -2,9 +2,9 @@
 --
 -- vortex.event_fd gives a descriptor that is readable exactly while handlers wait
 -- to be run: put it beside your other descriptors into poll, select, epoll, libuv
--- or the like, and call vortex.yield when it is readable. With LuaJIT this script
--- uses poll(2) itself; with any other Lua, which has no poll, it waits in
--- vortex.wait_events instead.
+-- or the like, and call vortex.yield when it is readable. With luaposix this script
+-- uses its poll, with LuaJIT poll(2) itself; a Lua that has neither waits in
+-- vortex.wait_events instead. The book has libuv and cqueues.
 --
 -- Run it with:  lua event_fd.lua
 --
@@ -21,8 +21,14 @@ local PROFILE = "urn:example:slow-reply"
 
 local wait
 
+local has_posix, posix = pcall (require, "posix.poll")
 local has_ffi, ffi = pcall (require, "ffi")
-if has_ffi then
+if has_posix then
+   local entries = { [vortex.event_fd ()] = { events = { IN = true } } }
+   function wait (milliseconds)
+      return posix.poll (entries, milliseconds) > 0
+   end
+elseif has_ffi then
    ffi.cdef [[
       struct example_pollfd { int fd; short events; short revents; };
       int poll (struct example_pollfd *fds, unsigned long nfds, int timeout);

@@ -82,9 +82,12 @@ local function subscribe (topic, printed)
    assert (conn:is_ok (), conn.error_msg)
    local channel = assert (conn:open_channel (0, FEED))
    vortex.spawn (function ()
-      -- each event may be an hour away from the last
-      for frame in assert (channel:answers ("subscribe " .. topic, 3600 * 1000000)) do
+      -- each event may be an hour away from the last. (Lua 5.1 cannot suspend a `for` that waits; it can this call.)
+      local next_event = assert (channel:answers ("subscribe " .. topic, 3600 * 1000000))
+      local frame = next_event ()
+      while frame do
          table.insert (printed, topic .. ": " .. frame.payload)
+         frame = next_event ()
       end
       table.insert (printed, topic .. ": the feed is over")
       over:push (true)

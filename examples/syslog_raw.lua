@@ -43,12 +43,15 @@ end
 -- Asks a device for its entries, to the last one.
 local function collect_from (conn, channel)
    local count = 0
-   -- a device may be silent for a day
-   for frame in assert (channel:answers ("", 24 * 3600 * 1000000)) do
+   -- a device may be silent for a day. (Lua 5.1 cannot suspend a `for` that waits; it can this call.)
+   local next_answer = assert (channel:answers ("", 24 * 3600 * 1000000))
+   local frame = next_answer ()
+   while frame do
       for entry in frame.payload:gmatch "[^\r\n]+" do
          show (entry:sub (1, ENTRY_MAX))
          count = count + 1
       end
+      frame = next_answer ()
    end
    print ("collector: " .. count .. " entries from " .. conn.host)
 end

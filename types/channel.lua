@@ -117,7 +117,8 @@ function channel.request (channel, content, us) end
 --- ```
 ---
 --- A RPY or ERR comes as the one frame it is. The iterator waits for the next answer and runs handlers meanwhile; it ends
---- with nil, and a message and a code when the answers stopped early.
+--- with nil, and a message and a code when the answers stopped early. On stock Lua 5.1 a handler that waits in such a `for` holds
+--- up what waited before it; one that calls the iterator itself, in a `while`, does not.
 ---@param channel vortex.Channel
 ---@param content string
 ---@param us? number The longest wait for each answer in microseconds. Default: the limit `reply_timeout` of the ctx.

@@ -3,7 +3,7 @@
 --- Sessions with a peer, and listeners.
 ---
 --- ```lua
---- local conn = vortex.connection.new (ctx, "127.0.0.1", 44010)
+--- local conn = vortex.connection.new (ctx, "127.0.0.1", 10288)
 --- assert (conn:is_ok (), conn.error_msg)
 --- ```
 ---@class vortex.connection

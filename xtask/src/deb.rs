@@ -1,5 +1,7 @@
 //! Builds a Debian package, and tries it.
 
+mod trial;
+
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,6 +37,10 @@ const FILES: &[(&str, &str)] = &[
         "usr/share/doc/luavortex/spec/certificates",
     ),
     ("README.md", "usr/share/doc/luavortex"),
+    // The book as it is written, for which README.md has links.
+    ("docs", "usr/share/doc/luavortex/docs"),
+    ("docs/handlers", "usr/share/doc/luavortex/docs/handlers"),
+    ("docs/decisions", "usr/share/doc/luavortex/docs/decisions"),
     ("packaging/luavortex@.service", "usr/lib/systemd/system"),
     (
         "packaging/luavortex-proxy@.socket",
@@ -55,13 +61,14 @@ const COMPLETIONS: &[(&str, &str)] = &[
 
 /// `cargo xtask deb`
 pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
-    let (mut out, mut dev, mut try_it) = (None, false, false);
+    let (mut out, mut dev, mut try_it, mut install) = (None, false, false, false);
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         match argument.as_str() {
             "--out" => out = Some(PathBuf::from(value(argument, rest.next())?)),
             "--dev" => dev = true,
             "--try" => try_it = true,
+            "--install" => install = true,
             other => return Err(unexpected(other)),
         }
     }
@@ -91,7 +98,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     if try_it {
         let place = directory.join("try");
         remove(&place)?;
-        try_package(&package, &place, &triplet)?;
+        trial::unpacked(&package, &place, &triplet)?;
+    }
+    if install {
+        trial::installed(&package)?;
     }
     Ok(())
 }
@@ -246,80 +256,4 @@ fn control(version: &str, architecture: &str, size: String) -> Result<String, Fa
          \x20This package has the command luavortex, with a LuaJIT of its own, and the module\n\
          \x20vortex for Lua 5.1 to 5.4 and LuaJIT.\n"
     ))
-}
-
-/// Unpacks the package and uses it as a newcomer would, in every Lua that is installed.
-fn try_package(package: &Path, place: &Path, triplet: &str) -> Result<(), Failure> {
-    child::check(
-        Command::new("dpkg-deb").arg("-x").args([package, place]),
-        child::TEST_LIMIT,
-    )?;
-    let command = place.join("usr/bin/luavortex");
-    let examples = place.join("usr/share/doc/luavortex/examples");
-    for arguments in [
-        vec![PathBuf::from("-v")],
-        vec![examples.join("echo.lua")],
-        vec![examples.join("secure.lua")],
-    ] {
-        child::check(Command::new(&command).args(arguments), child::TEST_LIMIT)?;
-    }
-    // The paths that the interpreters look in by themselves, below the place where the package is unpacked.
-    let script = format!(
-        "package.cpath = package.cpath:gsub ('/usr/lib/', '{}/usr/lib/')\n\
-         local vortex = require 'vortex'\n\
-         require 'vortex.tls'\n\
-         print (_VERSION, vortex.version (), package.loaded['vortex.tls'] == vortex.tls)",
-        place.display()
-    );
-    let mut tried = 0;
-    for name in LUAS.iter().chain(&["luajit"]) {
-        let lua = Lua::named(name)?;
-        let Some(interpreter) = lua.interpreter() else {
-            println!("deb: {name} SKIPPED, its interpreter is not installed");
-            continue;
-        };
-        let mut command = Command::new(interpreter);
-        crate::spec::without_lua_variables(&mut command);
-        child::check(command.args(["-e", &script]), child::MOMENT_LIMIT)?;
-        tried += 1;
-    }
-    let module = place.join(folder(Lua::named("lua54")?, triplet));
-    println!(
-        "deb: tried with the command and {tried} Luas, from {}",
-        module.display()
-    );
-    verify_units(&place.join("usr/lib/systemd/system"))
-}
-
-/// `systemd-analyze` reads the units, where it is installed.
-fn verify_units(directory: &Path) -> Result<(), Failure> {
-    let mut command = Command::new("systemd-analyze");
-    command
-        .args(["verify", "--man=no", "luavortex@echo.service"])
-        .args([
-            "luavortex-proxy@echo.socket",
-            "luavortex-proxy@echo.service",
-        ])
-        // The colon at the end stands for where units are otherwise.
-        .env("SYSTEMD_UNIT_PATH", format!("{}:", directory.display()));
-    let output = match command.output() {
-        Ok(output) => output,
-        Err(error) => {
-            println!("deb: units SKIPPED, systemd-analyze: {error}");
-            return Ok(());
-        }
-    };
-    // It is installed only here: in the directory that the package was unpacked in.
-    let complaints: Vec<String> = String::from_utf8_lossy(&output.stderr)
-        .lines()
-        .filter(|line| line.contains(NAME))
-        .filter(|line| !line.contains("Command /usr/bin/luavortex is not executable"))
-        .map(str::to_owned)
-        .collect();
-    if complaints.is_empty() {
-        println!("deb: systemd-analyze has nothing to say about the units");
-        Ok(())
-    } else {
-        Err(format!("systemd-analyze: {}", complaints.join("\n")))
-    }
 }

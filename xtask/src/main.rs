@@ -31,7 +31,7 @@ usage: cargo xtask TASK
   bench     measure speed, interleaved with what bare TCP does  [--quick] [--seconds S] [--rounds N] [--columns LIST]
             [--save FILE] [--write] [--scaling] [WORKLOAD...]
   book      put the book together with the Lua reference, check its links, build it with mdBook  [--check]
-  deb       build a Debian package           [--out DIR] [--dev] [--try]
+  deb       build a Debian package           [--out DIR] [--dev] [--try] [--install]
   corpus    cut seeds for the fuzz targets out of recordings    [--from DIR] [--into DIR]
   floods    measure an honest client while others flood its listener
   fuzz      run the fuzz targets             [--target NAME] [--seconds N]
@@ -49,7 +49,8 @@ LUA is lua51, lua52, lua53, lua54, lua55 or luajit. `spec --all` runs in every L
 stock interpreter is installed; --embedded runs in that command, built with the Lua, and loads no vortex.so.
 `bench` writes its table into docs/performance.md with --write; LIST is any of command, rust and names of Luas; --scaling draws how
 messages a second depend on what is open, into docs/performance/.
-`book --check` builds no HTML. `deb --dev` packs builds that are not optimized; --try unpacks the package and uses it.
+`book --check` builds no HTML. `deb --dev` packs builds that are not optimized; --try unpacks the package and uses it, --install
+  installs it, uses it and removes it.
 ";
 
 /// What went wrong, for people.

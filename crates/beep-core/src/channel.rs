@@ -105,7 +105,7 @@ pub(crate) struct Channel {
     pub(crate) replies: ReplyOrder,
     pub(crate) reassembly: Reassembly,
     /// Messages delivered and not consumed.
-    pub(crate) held_messages: usize,
+    pub(crate) held_messages: u32,
     /// What they take, see `session/held.rs`.
     pub(crate) held_octets: usize,
     /// Whether frames are joined to messages.

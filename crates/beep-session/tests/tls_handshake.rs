@@ -261,6 +261,18 @@ async fn names_are_dns_names_or_addresses() {
 }
 
 #[tokio::test]
+async fn a_trusted_ca_of_the_same_name_with_a_key_of_another_kind_vouches_for_nobody() {
+    // Made by openssl: CN=Our CA with an RSA key, where the authority below has one of elliptic curves.
+    let namesake = Trust::from_pem(include_bytes!("common/our_ca_rsa.crt")).unwrap();
+    let made = Authority::new("Our CA").issue(HOST);
+    let told = verdict(&client(HOST, namesake), &made).await.unwrap_err();
+    assert!(
+        told.contains("is not signed by any trusted CA; its issuer is CN=Our CA"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
 async fn without_a_usable_name_nothing_is_verified_and_nothing_sent() {
     let made = self_signed(HOST, as_made);
     let server = ServerOptions::new(made.identity());

@@ -12,7 +12,10 @@ mod signals;
 mod tools;
 
 use std::env;
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::process::ExitCode;
 
 use lua_link as _;
@@ -57,6 +60,13 @@ fn report(outcome: Result<(), Failure>) -> ExitCode {
     }
 }
 
+/// Whether somebody may have meant a tool: a plain word, and no file.
+fn is_unknown_word(path: &[u8]) -> bool {
+    !path.is_empty()
+        && path.iter().all(u8::is_ascii_alphabetic)
+        && !Path::new(OsStr::from_bytes(path)).exists()
+}
+
 fn run(interpreter: &Interpreter, arguments: &Arguments) -> Result<(), Failure> {
     let asks_nothing = arguments.script.is_none()
         && arguments.steps.is_empty()
@@ -76,6 +86,15 @@ fn run(interpreter: &Interpreter, arguments: &Arguments) -> Result<(), Failure> 
         interpreter.run_step(step)?;
     }
     if let Some(script) = &arguments.script {
+        if let Script::File(path) = script
+            && is_unknown_word(path)
+        {
+            let word = String::from_utf8_lossy(path);
+            let message = format!(
+                "cannot open {word}: there is no such script, and no tool of that name (luavortex --help lists them)"
+            );
+            return Err(message.into_bytes());
+        }
         interpreter.run_script(script, arguments.script_arguments())?;
     } else if asks_nothing && !prompts {
         interpreter.run_script(&Script::StandardInput, &[])?;

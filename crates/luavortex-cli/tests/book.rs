@@ -1,7 +1,8 @@
 //! Runs the scripts of the book.
 //!
 //! A ```` ```lua ```` block of a page with lines `-- expect: TEXT` is a script: it has to print exactly these lines. Any
-//! other is a piece of one, and has to be Lua that can be compiled.
+//! other is a piece of one, and has to be Lua that can be compiled. A line `-- needs: MODULE` names a library that Debian has
+//! for Lua; without it the script is skipped.
 
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
@@ -9,10 +10,12 @@ mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use support::{Directory, luavortex, root, run};
 
 const EXPECT: &str = "-- expect: ";
+const NEEDS: &str = "-- needs: ";
 
 /// What the pages tell the reader to make, under the names that their scripts use.
 const CERTIFICATES: [&str; 2] = ["localhost.crt", "localhost.key"];
@@ -39,6 +42,10 @@ impl Block {
             .lines()
             .filter_map(|line| line.strip_prefix(EXPECT))
             .collect()
+    }
+
+    fn needed(&self) -> Option<&str> {
+        self.text.lines().find_map(|line| line.strip_prefix(NEEDS))
     }
 
     fn place(&self) -> String {
@@ -94,6 +101,27 @@ fn all_blocks() -> Vec<Block> {
     pages.iter().flat_map(|page| blocks(page)).collect()
 }
 
+/// Has Lua look where Debian's packages put modules for its version.
+fn with_modules_of_debian(command: &mut Command) -> &mut Command {
+    let outcome = run(&mut luavortex(["-e", "io.write (_VERSION:match '%d.%d')"])).expect_code(0);
+    let version = outcome.stdout;
+    let architecture = std::env::consts::ARCH;
+    command
+        .env(
+            "LUA_CPATH",
+            format!("/usr/lib/{architecture}-linux-gnu/lua/{version}/?.so;;"),
+        )
+        .env(
+            "LUA_PATH",
+            format!("/usr/share/lua/{version}/?.lua;/usr/share/lua/{version}/?/init.lua;;"),
+        )
+}
+
+fn has_module(name: &str) -> bool {
+    let mut command = luavortex(["-e", &format!("require '{name}'")]);
+    run(with_modules_of_debian(&mut command)).status.success()
+}
+
 #[test]
 fn every_script_prints_what_it_promises() {
     let directory = Directory::new("book");
@@ -110,7 +138,15 @@ fn every_script_prints_what_it_promises() {
         }
         count += 1;
         directory.write("script.lua", &block.text);
-        let outcome = run(luavortex(["script.lua"]).current_dir(directory.path()));
+        let mut command = luavortex(["script.lua"]);
+        if let Some(module) = block.needed() {
+            if !has_module(module) {
+                println!("SKIPPED: {}: {module} is not installed", block.place());
+                continue;
+            }
+            with_modules_of_debian(&mut command);
+        }
+        let outcome = run(command.current_dir(directory.path()));
         let printed: Vec<&str> = outcome.stdout.lines().collect();
         if printed != expected || !outcome.stderr.is_empty() || !outcome.status.success() {
             problems.push(format!(

@@ -22,7 +22,7 @@ impl Totals {
         config: &Config,
     ) -> Result<(), Fault> {
         let limit = |what, most| Err(Fault::from(Limit { what, most }));
-        if channel.held_messages >= config.messages_held_max {
+        if channel.held_messages as usize >= config.messages_held_max {
             return limit("messages_held_max", config.messages_held_max);
         }
         let taken = octets.saturating_add(BESIDE_CONTENT);
@@ -30,7 +30,7 @@ impl Totals {
         if total > config.octets_held_max {
             return limit("octets_held_max", config.octets_held_max);
         }
-        channel.held_messages += 1;
+        channel.held_messages = channel.held_messages.saturating_add(1);
         channel.held_octets = channel.held_octets.saturating_add(taken);
         channel.receive_window.hold(octets, config);
         self.held_octets = total;

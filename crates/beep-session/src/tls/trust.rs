@@ -197,13 +197,16 @@ impl Roots {
             webpki::Error::UnsupportedCertVersion => CertificateFault::Version1,
             webpki::Error::UnknownIssuer
             | webpki::Error::InvalidSignatureForPublicKey
+            | webpki::Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_)
             | webpki::Error::CaUsedAsEndEntity
                 if facts.is_self_issued() =>
             {
                 CertificateFault::SelfSigned
             }
-            // Somebody trusted has the name of the issuer, and another key.
-            webpki::Error::UnknownIssuer | webpki::Error::InvalidSignatureForPublicKey => {
+            // Somebody trusted has the name of the issuer, and another key, maybe of another kind.
+            webpki::Error::UnknownIssuer
+            | webpki::Error::InvalidSignatureForPublicKey
+            | webpki::Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
                 CertificateFault::UnknownIssuer {
                     issuer: facts.issuer(),
                 }

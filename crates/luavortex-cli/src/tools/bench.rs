@@ -41,7 +41,7 @@ pub(super) struct Arguments {
     peer: Endpoint,
 
     /// The profile to use
-    #[arg(long, value_name = "URI")]
+    #[arg(long, value_name = "URI", value_parser = super::endpoint::profile)]
     profile: String,
 
     /// What to measure

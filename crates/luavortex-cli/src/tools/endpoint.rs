@@ -23,6 +23,9 @@ impl FromStr for Endpoint {
 
     fn from_str(text: &str) -> Result<Self, String> {
         const EXAMPLES: &str = "write HOST:PORT, such as localhost:10288 or [::1]:10288";
+        if text.contains('/') {
+            return Err(format!("this is no URL and has no path; {EXAMPLES}"));
+        }
         let (host, port) = text
             .rsplit_once(':')
             .ok_or_else(|| format!("there is no port; {EXAMPLES}"))?;
@@ -150,6 +153,16 @@ pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// The URI of a profile. Peers may use any text for one, but none that a frame of XML or a person would trip over.
+pub(super) fn profile(text: &str) -> Result<String, String> {
+    if text.is_empty()
+        || text.contains(|character: char| character.is_whitespace() || character.is_control())
+    {
+        return Err("a profile is named by a URI, such as urn:example:echo".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 /// A number of octets: `500`, `64k`, `10M`, `1G`.
 pub(super) fn octets(text: &str) -> Result<u64, String> {
     let (digits, factor) = match text.char_indices().next_back() {
@@ -189,9 +202,22 @@ mod tests {
             ("localhost:65536", "'65536' is no port"),
             ("::1:602", "brackets"),
             (":602", "no host"),
+            ("http://localhost:602", "no URL"),
+            ("localhost:602/", "no path"),
         ] {
             let error = text.parse::<Endpoint>().unwrap_err();
             assert!(error.contains(why), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_profile_has_a_name_without_space() {
+        assert_eq!(
+            profile("urn:example:echo").as_deref(),
+            Ok("urn:example:echo")
+        );
+        for text in ["", " ", "two words", "urn:a\n"] {
+            assert!(profile(text).is_err(), "{text:?}");
         }
     }
 

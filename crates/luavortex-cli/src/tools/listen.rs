@@ -41,7 +41,7 @@ pub(super) struct Arguments {
     at: Endpoint,
 
     /// A profile to offer; may be given several times
-    #[arg(long, value_name = "URI", required = true)]
+    #[arg(long, value_name = "URI", required = true, value_parser = super::endpoint::profile)]
     profile: Vec<String>,
 
     /// Answer every message with its own payload

@@ -39,7 +39,7 @@ pub(super) struct Arguments {
     passive: bool,
 
     /// Start channels of this profile instead of the first one offered
-    #[arg(long, value_name = "URI", conflicts_with = "passive")]
+    #[arg(long, value_name = "URI", conflicts_with = "passive", value_parser = super::endpoint::profile)]
     profile: Option<String>,
 
     #[command(flatten)]

@@ -22,6 +22,8 @@ use super::terminal::{self, BAD, FAINT, GOOD, paint};
 /// A transfer that takes longer gets a progress bar.
 const BAR_DELAY: Duration = Duration::from_millis(500);
 const BAR_PERIOD: Duration = Duration::from_millis(100);
+/// Octets beyond which the length of a message may be what a peer ended the session for.
+const LONG: u64 = 1 << 20;
 
 /// Send messages and print the answers
 ///
@@ -37,7 +39,7 @@ pub(super) struct Arguments {
     peer: Endpoint,
 
     /// The profile of the channel
-    #[arg(long, value_name = "URI")]
+    #[arg(long, value_name = "URI", value_parser = super::endpoint::profile)]
     profile: String,
 
     /// A message; may be given several times
@@ -161,7 +163,7 @@ async fn send_all(arguments: &Arguments) -> Result<(), Failure> {
                         .to_owned()
                 }
                 Some(ReplyCode::MECHANISM_NEEDS_ENCRYPTION) => "; --tls encrypts".to_owned(),
-                Some(_) => offer(&connection.peer_profiles()),
+                Some(_) => offer(&connection.peer_profiles(), &arguments.profile),
                 None => String::new(),
             };
             return Err(failure);
@@ -188,9 +190,13 @@ async fn send_all(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-fn offer(profiles: &[String]) -> String {
+/// What there is in place of a profile that is not offered.
+fn offer(profiles: &[String], wanted: &str) -> String {
     if profiles.is_empty() {
         return "; it offers no profiles".to_owned();
+    }
+    if profiles.iter().any(|profile| profile == wanted) {
+        return String::new();
     }
     format!("; it offers {}", terminal::visible(&profiles.join(", ")))
 }
@@ -288,7 +294,13 @@ impl Arguments {
                     self.print(index, Answer::err(payload), started)?;
                     return Ok(false);
                 }
-                Err(error) => return Err(Failure::of_session(&what, peer, &error)),
+                Err(error) => {
+                    let mut failure = Failure::of_session(&what, peer, &error);
+                    if total > LONG && matches!(error, Error::Ended(_)) {
+                        failure.message += "; perhaps it takes no message as long as this one";
+                    }
+                    return Err(failure);
+                }
             }
         }
     }

@@ -46,6 +46,10 @@ pub(super) struct RelayArguments {
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
 
+    /// Write what was recorded as a page, too, when the relay ends
+    #[arg(long, value_name = "FILE", requires = "save")]
+    html: Option<PathBuf>,
+
     /// Show nothing of the frames
     #[arg(long, short)]
     quiet: bool,
@@ -87,6 +91,14 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     match arguments.action {
         Some(Action::Show(arguments)) => show::run(&arguments),
         Some(Action::Html(arguments)) => page::run(&arguments),
-        None => in_runtime(relay::run(arguments.relay)),
+        None => {
+            let RelayArguments { save, html, .. } = &arguments.relay;
+            let page = save.clone().zip(html.clone());
+            in_runtime(relay::run(arguments.relay))?;
+            match page {
+                Some((recording, page)) => page::of_recording(recording, page),
+                None => Ok(()),
+            }
+        }
     }
 }

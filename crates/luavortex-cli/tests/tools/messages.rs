@@ -59,6 +59,28 @@ fn wrong_options_are_named_with_what_to_do() {
         ),
         (&["probe", ":5"], 2, &["there is no host"]),
         (
+            &["probe", "http://localhost:5"],
+            2,
+            &["this is no URL and has no path; write HOST:PORT"],
+        ),
+        (
+            &["probe", "h:1", "--profile", "two words"],
+            2,
+            &["a profile is named by a URI, such as urn:example:echo"],
+        ),
+        (
+            &["listen", "--profile", "", "--echo"],
+            2,
+            &["a profile is named by a URI"],
+        ),
+        (
+            &["prob", "h:1"],
+            1,
+            &[
+                "cannot open prob: there is no such script, and no tool of that name (luavortex --help lists them)",
+            ],
+        ),
+        (
             &["probe", "h:1", "--nonsense"],
             2,
             &["unexpected argument '--nonsense'", HELP],
@@ -193,6 +215,7 @@ fn wrong_options_are_named_with_what_to_do() {
         (&["trace"], 2, &["<HOST:PORT>"]),
         (&["trace", "show"], 2, &["<FILE>"]),
         (&["trace", "h:1", "--count", "0"], 2, &["0 is not in 1.."]),
+        (&["trace", "h:1", "--html", "f"], 2, &["--save <FILE>"]),
         (&["bench", "h:1"], 2, &["--profile <URI>"]),
         (
             &["bench", "h:1", "--profile", ECHO, "--measure", "luck"],

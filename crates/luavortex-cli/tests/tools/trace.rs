@@ -217,6 +217,17 @@ fn a_listener_that_is_not_there_is_told_and_the_relay_goes_on() {
 }
 
 #[test]
+fn a_relay_writes_the_page_when_it_ends() {
+    let directory = Directory::new("trace-page-live");
+    let file = directory.path().join("trace");
+    let page = directory.path().join("page.html");
+    record(&file, &["--html", page.to_str().unwrap()], send);
+    let written = std::fs::read_to_string(&page).unwrap();
+    let made = tool(&["trace", "html", file.to_str().unwrap()]).expect_code(0);
+    assert_eq!(written, made.stdout);
+}
+
+#[test]
 fn a_page_needs_nothing_else() {
     let directory = Directory::new("trace-page");
     let file = directory.path().join("trace");
@@ -277,6 +288,40 @@ fn page_of_a_session(directory: &Directory) -> String {
         .stdout
 }
 
+fn title(drawn: &str) -> &str {
+    let (_, title) = drawn.split_once("<title>").unwrap();
+    title.split_once("</title>").unwrap().0
+}
+
+/// A browser that makes an element of each of 10,000 frames is busy for seconds.
+#[test]
+fn a_jump_to_the_end_of_a_long_trace_draws_no_more_than_is_looked_at() {
+    const SCRIPT: &str = r##"
+        const rows = () => [...document.querySelectorAll("#ladder .row")];
+        const shown = (text) => rows().some((row) => row.textContent.includes(text));
+        const seen = [shown("message-1499"), shown("message-1")];
+        const chart = document.querySelector("#chart svg"), area = chart.getBoundingClientRect();
+        chart.dispatchEvent(new MouseEvent("click", { bubbles: true, clientX: area.right - 11, clientY: area.top + 20 }));
+        seen.push(shown("message-1499"), shown("message-1 "), rows().length < 1000);
+        document.title = seen.join("|");
+    "##;
+    let directory = Directory::new("trace-page-long");
+    let file = directory.path().join("trace");
+    let lines: String = (0..1500)
+        .map(|number| format!("message-{number} \n"))
+        .collect();
+    let lines = directory.write("lines", lines);
+    record(&file, &["--quiet"], |address| {
+        let words = ["send", address, "--profile", ECHO, "--lines", "-q"];
+        let file = ["--file", lines.to_str().unwrap()];
+        tool(&[&words[..], &file].concat()).expect_code(0);
+    });
+    let page = tool(&["trace", "html", file.to_str().unwrap()]).stdout;
+    if let Some(drawn) = drawn(&directory, &page, SCRIPT) {
+        assert_eq!(title(&drawn), "false|true|true|false|true");
+    }
+}
+
 #[test]
 fn a_browser_draws_the_page() {
     let directory = Directory::new("trace-browser");
@@ -319,6 +364,9 @@ fn the_page_searches_and_filters_and_opens_frames() {
             seen.push("channel 3 " + [...document.querySelectorAll("#ladder code")].some((code) => code.textContent.startsWith("MSG 3")));
             document.getElementById("errors").click();
             seen.push("errors " + rows() + " " + document.getElementById("none").hidden);
+            const press = (key) => document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+            for (const key of ["Escape", "j", "j", "k"]) press(key);
+            seen.push("row " + [...document.querySelectorAll("#ladder summary")].indexOf(document.activeElement));
             document.title = seen.join("|");
           }, 100);
         }, 500);
@@ -328,15 +376,8 @@ fn the_page_searches_and_filters_and_opens_frames() {
     let Some(drawn) = drawn(&directory, &page, SCRIPT) else {
         return;
     };
-    let title = drawn
-        .split("<title>")
-        .nth(1)
-        .unwrap()
-        .split("</title>")
-        .next()
-        .unwrap();
     assert_eq!(
-        title,
-        "found 2|hello &lt;/script&gt;|000000  0d 0a 68 65|all true|channel 3 false|errors 0 false"
+        title(&drawn),
+        "found 2|hello &lt;/script&gt;|000000  0d 0a 68 65|all true|channel 3 false|errors 0 false|row 0"
     );
 }

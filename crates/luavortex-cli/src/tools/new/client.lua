@@ -12,7 +12,7 @@ assert (ctx:init (), "the ctx did not start")
 
 local conn = vortex.connection.new (ctx, "127.0.0.1", port)
 if not conn:is_ok () then
-   io.stderr:write ("cannot connect: ", conn.error_msg, "\n")
+   io.stderr:write (conn.error_msg, "; does listener.lua run?\n")
    os.exit (1)
 end
 

@@ -13,7 +13,7 @@ greeter.serve (ctx)
 
 local listener = vortex.create_listener (ctx, "127.0.0.1", arg and arg[1] or "10288")
 if not listener:is_ok () then
-   io.stderr:write ("cannot listen: ", listener.error_msg, "\n")
+   io.stderr:write (listener.error_msg, "\n")
    os.exit (1)
 end
 print ("listening on port " .. listener.port)

@@ -3,7 +3,10 @@
 use beep_session::core::management::{
     parse_error, parse_greeting, parse_ok, parse_profile, parse_request,
 };
-use beep_session::core::{Close, DocumentLimits, MessageKind, ProfileContent, Request, Start};
+use beep_session::core::{
+    Close, DocumentLimits, MessageKind, ProfileContent, ReadyAnswer, Request, Start,
+    parse_ready_answer,
+};
 
 /// Characters of content that rides along, as they are shown.
 const CONTENT_SHOWN: usize = 60;
@@ -85,9 +88,16 @@ pub(super) fn read(kind: MessageKind, is_greeting: bool, content: &[u8]) -> Mean
         },
         MessageKind::Rpy => match (parse_profile(content, limits), parse_ok(content, limits)) {
             (Ok(profile), _) => {
-                let content = content_text(profile.content.as_ref());
+                let refusal = refusal(profile.content.as_ref());
+                let content = match &refusal {
+                    Some(refusal) => format!(", {refusal}"),
+                    None => content_text(profile.content.as_ref()),
+                };
                 let text = format!("profile {}{content}", profile.uri);
-                Meaning::new(text, Effect::Chosen(profile.uri))
+                Meaning {
+                    is_refusal: refusal.is_some(),
+                    ..Meaning::new(text, Effect::Chosen(profile.uri))
+                }
             }
             (_, Ok(())) => Meaning::new("ok".to_owned(), Effect::Ok),
             (Err(error), _) => Meaning::fault("reply", error),
@@ -96,6 +106,20 @@ pub(super) fn read(kind: MessageKind, is_greeting: bool, content: &[u8]) -> Mean
             Meaning::fault("answer in a series", "channel 0 has none (RFC 3080 §2.3)")
         }
     }
+}
+
+/// TLS and SASL say no in the content of a positive answer; the channel is open all the same.
+fn refusal(content: Option<&ProfileContent>) -> Option<String> {
+    match parse_ready_answer(content, DocumentLimits::default()) {
+        Ok(ReadyAnswer::Refused(error)) => Some(format!("error {error}")),
+        _ => None,
+    }
+}
+
+/// The same in a message on the channel of a SASL mechanism.
+pub(super) fn sasl_refusal(payload: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(payload).ok()?;
+    refusal(Some(&ProfileContent::new(text)))
 }
 
 fn start(start: &Start) -> Meaning {
@@ -128,8 +152,9 @@ fn content_text(content: Option<&ProfileContent>) -> String {
     let Some(content) = content else {
         return String::new();
     };
-    let mut shown: String = content.text.chars().take(CONTENT_SHOWN).collect();
-    if shown.len() < content.text.len() {
+    let text = content.text.trim();
+    let mut shown: String = text.chars().take(CONTENT_SHOWN).collect();
+    if shown.len() < text.len() {
         shown.push('…');
     }
     format!(" with '{shown}'")

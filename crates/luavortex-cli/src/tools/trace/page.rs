@@ -16,6 +16,9 @@ const PAGE: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/page.css");
 const SCRIPT: &str = include_str!("page/page.js");
 
+/// Octets of a payload that are worth their room in a page.
+const PAYLOAD_MAX: u64 = 64 * 1024;
+
 /// Write a recording as a page for a browser
 ///
 /// The page is one file without links to others: a ladder of the frames of both sides, which open to their headers and
@@ -35,7 +38,7 @@ pub(super) struct Arguments {
     output: Option<PathBuf>,
 
     /// Octets of each payload that the page holds
-    #[arg(long, value_name = "OCTETS", default_value = "64k", value_parser = octets)]
+    #[arg(long, value_name = "OCTETS", default_value_t = PAYLOAD_MAX, value_parser = octets)]
     payload_max: u64,
 }
 
@@ -54,6 +57,15 @@ struct Client {
     session: u32,
     us: u64,
     client: String,
+}
+
+/// Writes a recording as a page.
+pub(super) fn of_recording(recording: PathBuf, page: PathBuf) -> Result<(), Failure> {
+    run(&Arguments {
+        file: recording,
+        output: Some(page),
+        payload_max: PAYLOAD_MAX,
+    })
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use beep_session::core::{DataHeader, MessageKind, SeqHeader};
+use beep_session::core::{DataHeader, MessageKind, SeqHeader, mime};
 use serde::Serialize;
 
 use super::analysis::{Content, Found, Stream};
@@ -12,6 +12,9 @@ use super::window::Window;
 
 /// Octets of a document on channel 0 that are kept to read it.
 const DOCUMENT_MAX: usize = 64 * 1024;
+
+/// How the URIs of SASL mechanisms begin.
+const SASL: &str = "http://iana.org/beep/SASL/";
 
 /// Something that passed, or happened to the connection.
 #[derive(Clone, Debug)]
@@ -97,6 +100,8 @@ pub(super) struct Session {
     documents: Both<Vec<u8>>,
     /// Starts and closes that await their replies, by who asked.
     requests: Both<HashMap<u32, Effect>>,
+    /// The connection may end now: the session was released, cannot be read any more, or has ended.
+    may_end: bool,
 }
 
 impl Session {
@@ -113,6 +118,7 @@ impl Session {
             has_greeted: Both::default(),
             documents: Both::default(),
             requests: Both::default(),
+            may_end: false,
         }
     }
 
@@ -160,9 +166,18 @@ impl Session {
             Content::Malformed(malformed) => {
                 let text = format!("octet {}: {}", malformed.at, malformed.error);
                 frame.faults.push(text);
+                self.may_end = true;
             }
-            Content::Ended { error } => frame.faults.extend(error.clone()),
-            Content::Unread { .. } | Content::Encrypted { .. } => {}
+            Content::Ended { error } => {
+                frame.faults.extend(error.clone());
+                let has_begun = *self.has_greeted.of(from) && *self.has_greeted.of(from.other());
+                if has_begun && !self.may_end && error.is_none() {
+                    let text = "without a release of the session".to_owned();
+                    frame.faults.push(text);
+                }
+                self.may_end = true;
+            }
+            Content::Unread { .. } | Content::Encrypted { .. } => self.may_end = true,
         }
         frame.content = content;
         frame
@@ -198,10 +213,18 @@ impl Session {
             room: window.room(),
         });
         frame.profile = channel.profile.clone();
+        let is_sasl = channel
+            .profile
+            .as_deref()
+            .is_some_and(|profile| profile.starts_with(SASL));
         let is_greeting = number == 0 && !*self.has_greeted.of(frame.from);
         channel.place(frame, header, is_greeting);
         if number == 0 {
             self.document(frame, header, payload, is_greeting);
+        } else if is_sasl && header.kind == MessageKind::Rpy {
+            let body = payload.get(mime::headers_len(payload)..);
+            frame.meaning = body.and_then(documents::sasl_refusal);
+            frame.is_refusal = frame.meaning.is_some();
         }
     }
 
@@ -238,7 +261,8 @@ impl Session {
             (Some(Effect::Start(number)), Effect::Chosen(uri)) => {
                 self.channels.insert(number, Channel::new(Some(uri)));
             }
-            (Some(Effect::Close(number)), Effect::Ok) if number != 0 => {
+            (Some(Effect::Close(0)), Effect::Ok) => self.may_end = true,
+            (Some(Effect::Close(number)), Effect::Ok) => {
                 self.channels.remove(&number);
             }
             _ => {}

@@ -63,7 +63,11 @@
   const channels = [...new Set(rows.map((row) => row.channel).filter((number) => number != null))].sort((a, b) => a - b);
   const kinds = KINDS.filter((kind) => rows.some((row) => row.kind === kind));
   const profiles = new Map();
-  for (const row of rows) if (row.profile) profiles.set(row.channel, row.profile);
+  for (const row of rows) if (row.profile && row.channel !== 0) {
+    // Sessions use the same numbers for different profiles.
+    if (!profiles.has(row.channel)) profiles.set(row.channel, new Set());
+    profiles.get(row.channel).add(row.profile);
+  }
   channels.forEach((channel) => state.channels.add(channel));
   kinds.forEach((kind) => state.kinds.add(kind));
   const haystacks = new Map();
@@ -82,43 +86,62 @@
       && (!state.text || haystack(row).includes(state.text));
   }
 
-  // The ladder
+  // The ladder: of the rows that are wanted those from `from` to `to` are in the page, so that long traces stay quick.
   let wanted = [];
-  let made = 0;
-  let observer = null;
+  let from = 0, to = 0;
+  const earlier = make("button", { class: "more", type: "button", onclick: addEarlier });
+  const later = make("button", { class: "more", type: "button", onclick: addLater });
+  const observer = new IntersectionObserver((entries) => {
+    for (const entry of entries) if (entry.isIntersecting) entry.target === later ? addLater() : addEarlier();
+  });
   function show() {
     wanted = rows.filter(isWanted);
-    made = 0;
-    $("ladder").replaceChildren();
+    current = -1;
     $("none").hidden = wanted.length > 0;
     $("count").textContent = wanted.length === rows.length ? `${rows.length} rows` : `${wanted.length} of ${rows.length} rows`;
-    more();
+    layOut(0);
     chart();
   }
-  function more() {
-    const batch = document.createDocumentFragment();
-    const end = Math.min(made + BATCH, wanted.length);
-    for (; made < end; made++) {
-      const before = wanted[made - 1];
-      const row = wanted[made];
+  function layOut(begin) {
+    from = to = begin;
+    $("ladder").replaceChildren(earlier, later);
+    addLater();
+  }
+  function addLater() {
+    const end = Math.min(to + BATCH, wanted.length);
+    later.before(rungs(to, end));
+    to = end;
+    offerMore();
+  }
+  function addEarlier() {
+    const begin = Math.max(from - BATCH, 0);
+    earlier.after(rungs(begin, from));
+    from = begin;
+    offerMore();
+  }
+  function offerMore() {
+    observer.disconnect();
+    earlier.textContent = `show earlier ones (${from})`;
+    later.textContent = `show more (${wanted.length - to} left)`;
+    for (const [button, left] of [[earlier, from], [later, wanted.length - to]]) {
+      button.hidden = left === 0;
+      if (left > 0) observer.observe(button);
+    }
+  }
+  function rungs(begin, end) {
+    const fragment = document.createDocumentFragment();
+    for (let at = begin; at < end; at++) {
+      const before = wanted[at - 1];
+      const row = wanted[at];
       if (!before || before.session !== row.session) {
         const client = trace.clients.find((client) => client.session === row.session);
-        batch.append(make("div", { class: "divider" }, `session ${row.session}` + (client ? `, ${client.client}` : "")));
+        fragment.append(make("div", { class: "divider" }, `session ${row.session}` + (client ? `, ${client.client}` : "")));
       } else if (row.us - before.us >= GAP_US) {
-        batch.append(make("div", { class: "gap" }, make("i"), make("span", {}, `${span(row.us - before.us)} of silence`)));
+        fragment.append(make("div", { class: "gap" }, make("i"), make("span", {}, `${span(row.us - before.us)} of silence`)));
       }
-      batch.append(rung(row));
+      fragment.append(rung(row));
     }
-    const button = $("more");
-    if (button) button.remove();
-    if (observer) observer.disconnect();
-    $("ladder").append(batch);
-    if (made < wanted.length) {
-      const next = make("button", { id: "more", type: "button", onclick: more }, `show more (${wanted.length - made} left)`);
-      $("ladder").append(next);
-      observer = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && more());
-      observer.observe(next);
-    }
+    return fragment;
   }
   const elements = new WeakMap();
   function rung(row) {
@@ -138,6 +161,7 @@
       if (element.open && element.children.length === 1) element.append(details(row));
       if (element.open) cursor(row);
     });
+    element.addEventListener("focusin", () => { current = wanted.indexOf(row); });
     elements.set(row, element);
     return element;
   }
@@ -237,15 +261,17 @@
     const ends = minmax([...places.values()]);
     const first = Math.min(...ends), last = Math.max(...ends, first + 1);
     const rooms = [].concat(...[...series.values()].map((points) => minmax(points.map((point) => point[1]))));
-    const most = Math.max(4096, ...rooms), least = Math.min(0, ...rooms);
+    const step = tick(Math.max(4096, ...rooms));
+    const most = Math.ceil(Math.max(4096, ...rooms) / step) * step, least = Math.min(0, ...rooms);
     const across = (place) => LEFT + (place - first) / (last - first) * (WIDTH - LEFT - RIGHT);
     const x = (row) => across(places.get(row));
     const y = (room) => TOP + (most - room) / (most - least) * (HEIGHT - TOP - BOTTOM);
     const root = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": "windows over time" });
-    for (const part of [0, 0.25, 0.5, 0.75, 1]) {
-      const room = least + (most - least) * part;
+    for (let room = 0; room <= most; room += step) {
       root.append(svg("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(room), y2: y(room) }));
-      root.append(svg("text", { x: LEFT - 6, y: y(room) + 4, "text-anchor": "end" }, size(Math.round(room)).replace(" octets", "")));
+      root.append(svg("text", { x: LEFT - 6, y: y(room) + 4, "text-anchor": "end" }, room === 0 ? "0" : size(room).replace(".0 ", " ")));
+    }
+    for (const part of WIDTH < 600 ? [0, 0.5, 1] : [0, 0.25, 0.5, 0.75, 1]) {
       const place = first + (last - first) * part;
       const us = byFrame ? (of_session[Math.round(place)] || of_session[0]).us : place;
       root.append(svg("text", { x: across(place), y: HEIGHT - 5, "text-anchor": part === 0 ? "start" : part === 1 ? "end" : "middle" }, (us / 1e6).toFixed(4) + " s"));
@@ -278,6 +304,10 @@
     });
     box.append(root);
   }
+  // The power of two that is between a third and a sixth of `most`.
+  function tick(most) {
+    return 2 ** Math.floor(Math.log2(most / 3));
+  }
   function minmax(values) {
     let least = Infinity, most = -Infinity;
     for (const value of values) { if (value < least) least = value; if (value > most) most = value; }
@@ -309,13 +339,21 @@
     if (old) old.remove();
     scale.root.append(svg("line", { class: "cursor", x1: scale.x(row), x2: scale.x(row), y1: TOP, y2: HEIGHT - BOTTOM }));
   }
-  function go(row) {
-    while (!elements.has(row) && made < wanted.length) more();
+  // Where the reader is, as a place in `wanted`.
+  let current = -1;
+  function go(row, isOpened = true) {
+    const place = wanted.indexOf(row);
+    if (place < 0) return;
+    if (place < from || place >= to) layOut(Math.max(place - BATCH / 4, 0));
     const element = elements.get(row);
-    if (!element) return;
-    element.open = true;
-    element.scrollIntoView({ block: "center" });
+    if (isOpened) element.open = true;
+    element.scrollIntoView({ block: isOpened ? "center" : "nearest" });
     element.firstElementChild.focus({ preventScroll: true });
+    current = place;
+  }
+  function step(by) {
+    const place = Math.min(Math.max(current + by, 0), wanted.length - 1);
+    if (place >= 0) go(wanted[place], false);
   }
 
   // Search and filters
@@ -327,7 +365,7 @@
         input, typeof value === "number" ? make("i") : null, make("span", {}, caption(value))));
     }
   }
-  chips($("channels"), channels, state.channels, (channel) => `${channel} ${channel === 0 ? "management" : profiles.get(channel) || ""}`);
+  chips($("channels"), channels, state.channels, (channel) => `${channel} ${channel === 0 ? "management" : [...profiles.get(channel) || []].join(", ")}`);
   chips($("kinds"), kinds, state.kinds, (kind) => `${kind} ${rows.filter((row) => row.kind === kind).length}`);
   $("session").append(make("option", { value: "" }, "all sessions"),
     ...trace.clients.map((client) => make("option", { value: client.session }, `session ${client.session}, ${client.client}`)));
@@ -341,11 +379,10 @@
     clearTimeout(typing);
     typing = setTimeout(() => { state.text = event.target.value.toLowerCase(); show(); }, 120);
   });
-  let errorAt = -1;
   function nextError() {
-    const found = wanted.findIndex((row, index) => index > errorAt && isError(row));
-    errorAt = found >= 0 ? found : wanted.findIndex(isError);
-    if (errorAt >= 0) go(wanted[errorAt]);
+    const next = wanted.findIndex((row, index) => index > current && isError(row));
+    const found = next >= 0 ? next : wanted.findIndex(isError);
+    if (found >= 0) go(wanted[found]);
   }
   function clear() {
     state.text = $("search").value = "";
@@ -354,7 +391,6 @@
     channels.forEach((channel) => state.channels.add(channel));
     kinds.forEach((kind) => state.kinds.add(kind));
     document.querySelectorAll(".chips input").forEach((input) => { input.checked = true; });
-    errorAt = -1;
     show();
   }
   $("next-error").addEventListener("click", nextError);
@@ -364,6 +400,8 @@
     if (event.target.matches("input[type=search], select") || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "/") { event.preventDefault(); $("search").focus(); }
     if (event.key === "n") nextError();
+    if (event.key === "j") step(1);
+    if (event.key === "k") step(-1);
   });
 
   const errors = rows.filter(isError).length;

@@ -205,3 +205,49 @@ fn refusals_are_marked() {
     assert!(recording.last().is_refusal);
     assert_eq!(recording.last().meaning.as_deref(), Some("error 550 no"));
 }
+
+#[test]
+fn a_connection_that_ends_without_a_release_is_marked_once() {
+    let end = |from| Entry::End {
+        us: 9000,
+        session: 1,
+        from,
+        error: None,
+    };
+    let mut recording = Recording::with_channel();
+    for side in [Side::Client, Side::Listener] {
+        let frames = recording.session.take(&end(side));
+        recording.frames.extend(frames);
+    }
+    recording.assert_fault("without a release of the session");
+
+    let mut recording = Recording::greeted();
+    let close = "\r\n<close number='0' code='200' />";
+    recording.pass(Side::Client, &frame("MSG 0 0 . 14", close));
+    recording.pass(Side::Listener, &frame("RPY 0 0 . 14", "\r\n<ok />"));
+    for side in [Side::Client, Side::Listener] {
+        assert!(recording.session.take(&end(side))[0].faults.is_empty());
+    }
+}
+
+#[test]
+fn a_refusal_in_a_positive_answer_is_one() {
+    let mut recording = Recording::greeted();
+    let uri = "http://iana.org/beep/SASL/PLAIN";
+    let start = format!("\r\n<start number='1'><profile uri='{uri}' /></start>");
+    let refusal = "<error code='535'>no</error>";
+    recording.pass(Side::Client, &frame("MSG 0 0 . 14", &start));
+    let answer = format!("\r\n<profile uri='{uri}'><![CDATA[{refusal}]]></profile>");
+    recording.pass(Side::Listener, &frame("RPY 0 0 . 14", &answer));
+    assert!(recording.last().is_refusal);
+    let said = format!("profile {uri}, error 535 no");
+    assert_eq!(recording.last().meaning.as_deref(), Some(said.as_str()));
+
+    recording.pass(Side::Client, &frame("MSG 1 0 . 0", "\r\n<blob />"));
+    recording.pass(
+        Side::Listener,
+        &frame("RPY 1 0 . 0", &format!("\r\n{refusal}\r\n")),
+    );
+    assert!(recording.last().is_refusal);
+    assert_eq!(recording.last().meaning.as_deref(), Some("error 535 no"));
+}
