@@ -9,6 +9,10 @@ pub(crate) struct Queue<T> {
     /// The oldest; `None` only while there is none at all.
     first: Option<T>,
     /// Boxed: empty, it is to take as little as possible.
+    #[expect(
+        clippy::box_collection,
+        reason = "an idle channel pays for one pointer"
+    )]
     rest: Option<Box<VecDeque<T>>>,
 }
 

@@ -455,7 +455,7 @@ fn handshakes_of_tls_that_are_left() {
                     "<start number='1'><profile uri='http://iana.org/beep/TLS'><![CDATA[<ready />]]></profile></start>",
                 );
                 assert!(reply.text().contains("proceed"), "{reply:?}");
-                peer.octets(hello.to_vec());
+                peer.octets(hello);
                 begun.push_back(peer);
                 if begun.len() > AT_ONCE {
                     begun.pop_front();
