@@ -17,7 +17,7 @@ use crate::workspace::{self, Workspace};
 use crate::{Failure, unexpected};
 
 /// Below the workspace's root.
-const RECORD: &str = "benches/instructions.json";
+const RECORD: &str = "bench/instructions.json";
 
 /// Per cent that may come and go with the order of hash tables and the addresses of memory.
 const TOLERANCE: f64 = 3.0;

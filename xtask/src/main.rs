@@ -35,7 +35,7 @@ usage: cargo xtask TASK
   corpus    cut seeds for the fuzz targets out of recordings    [--from DIR] [--into DIR]
   floods    measure an honest client while others flood its listener
   fuzz      run the fuzz targets             [--target NAME] [--seconds N]
-  instructions  count the instructions of fixed work, and compare with benches/instructions.json  [--record]
+  instructions  count the instructions of fixed work, and compare with bench/instructions.json  [--record]
   layers    check that dependencies between crates point one way
   module    build vortex.so for one Lua      [--lua LUA] [--out DIR] [--release]
   modules   build vortex.so for every Lua, as DIR/5.1/vortex.so and so on  [--out DIR] [--release]
