@@ -496,7 +496,7 @@ impl Driver {
         let has_last_words = !last_words.is_empty();
         self.output.extend(last_words);
         if end.is_orderly() || matches!(end, End::Protocol(SessionEnd::Refused(_))) {
-            self.timer = Some(Box::pin(sleep(HANG_UP_LIMIT)));
+            self.timer = None;
             self.stage = Stage::HangingUp(Some(end));
             return self.hang_up(cx);
         }
@@ -511,21 +511,25 @@ impl Driver {
     /// Step 6: says what is left to say, closes the stream and reports the end that the protocol
     /// came to.
     fn hang_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let is_late = self
-            .timer
-            .as_mut()
-            .is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
-        if !is_late {
-            // A peer that is gone already changes nothing about the end.
-            let written = ready!(self.write(cx));
-            if written.is_ok() {
-                let _ = ready!(Pin::new(&mut self.transport).poll_shutdown(cx));
-            }
+        if self.say_goodbye(cx).is_pending() {
+            // Nearly every peer takes the last octets at once, and then no time has to be measured.
+            let timer = self
+                .timer
+                .get_or_insert_with(|| Box::pin(sleep(HANG_UP_LIMIT)));
+            ready!(timer.as_mut().poll(cx));
         }
         if let Stage::HangingUp(end) = &mut self.stage
             && let Some(end) = end.take()
         {
             self.finish(end);
+        }
+        Poll::Ready(())
+    }
+
+    fn say_goodbye(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // A peer that is gone already changes nothing about the end.
+        if ready!(self.write(cx)).is_ok() {
+            let _ = ready!(Pin::new(&mut self.transport).poll_shutdown(cx));
         }
         Poll::Ready(())
     }

@@ -167,7 +167,11 @@ async fn run(
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "no TCP_NODELAY");
         }
-        let local = stream.local_addr().unwrap_or(local);
+        let local = if local.ip().is_unspecified() {
+            stream.local_addr().unwrap_or(local)
+        } else {
+            local
+        };
         accept(Accepted {
             stream,
             local,

@@ -222,7 +222,7 @@ impl Application for Bridge {
     fn spawn(&self, driver: Driver) {
         // When the engine is gone, the session goes too.
         if let Some(drivers) = self.link.drivers.upgrade() {
-            drivers.spawn(driver);
+            drivers.spawn(driver).detach();
         }
     }
 }

@@ -11,9 +11,9 @@ use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
+use async_executor::Task;
 use beep_session::{Addresses, Listener, Session};
 use mlua::{MetaMethod, UserData, UserDataMethods, UserDataRegistry, Value};
-use tokio::task::AbortHandle;
 
 use self::channels::Channels;
 pub(crate) use self::opening::usage_failure;
@@ -51,9 +51,9 @@ impl Drop for Owner {
     }
 }
 
-/// A task that connects, and where to report that it was given up.
+/// A task that connects until this is dropped, and where to report that it was given up.
 struct Attempt {
-    task: AbortHandle,
+    _task: Task<()>,
     inbox: Arc<Inbox>,
 }
 
@@ -226,7 +226,6 @@ impl ConnectionState {
                 "the connection was shut down while it was being made".into(),
             );
             if let Some(attempt) = self.attempt.take() {
-                attempt.task.abort();
                 attempt.inbox.push(Notice::ConnectGivenUp(self.key));
             }
         }

@@ -1,10 +1,9 @@
-//! The tasks that drive sessions. They run inside the future that the runtime is blocked on, not as tasks of the
+//! The tasks that make sessions and drive them. They run inside the future that the runtime is blocked on, not as tasks of the
 //! runtime: tokio looks at the sockets between a task and that future, which costs a system call a message.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use async_executor::Executor;
-use beep_session::Driver;
+use async_executor::{Executor, Task};
 use tokio::task::yield_now;
 
 /// Turns of drivers before the sockets of the others are looked at again. Many would let peers that never stop
@@ -22,8 +21,10 @@ pub(crate) struct Drivers {
 }
 
 impl Drivers {
-    pub(crate) fn spawn(&self, driver: Driver) {
-        self.executor.spawn(driver).detach();
+    /// Gives turns to a task until it is done, or what is returned here is dropped. From Lua's thread that costs no
+    /// system call, as a task of the runtime would.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> Task<()> {
+        self.executor.spawn(task)
     }
 
     /// Gives turns to drivers that have work until `is_enough`, which is asked after each.

@@ -38,7 +38,7 @@ pub(crate) struct Engine {
     keeper: Keeper,
     /// `None` only while the engine is dropped.
     runtime: Option<Arc<Runtime>>,
-    drivers: Arc<Drivers>,
+    pub(crate) drivers: Arc<Drivers>,
     pub(crate) inbox: Arc<Inbox>,
     link: Arc<Link>,
     timers: RefCell<Timers>,

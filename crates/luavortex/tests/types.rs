@@ -7,13 +7,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A class, the file of `types/` that describes it, and where the function that reads its attributes begins and ends.
+/// A class, the file of `types/` that describes it, and the one with its `ATTRIBUTES` and the function that reads them.
 struct Class {
     name: &'static str,
     types: &'static str,
     source: &'static str,
-    begin: &'static str,
-    end: &'static str,
 }
 
 const CLASSES: &[Class] = &[
@@ -21,29 +19,21 @@ const CLASSES: &[Class] = &[
         name: "Ctx",
         types: "ctx.lua",
         source: "src/ctx.rs",
-        begin: "\"ctx_attribute\"",
-        end: "_ => Value::Nil",
     },
     Class {
         name: "Connection",
         types: "connection.lua",
         source: "src/connection/attributes.rs",
-        begin: "fn attribute(",
-        end: "\n}\n",
     },
     Class {
         name: "Channel",
         types: "channel.lua",
         source: "src/channel.rs",
-        begin: "fn attribute(",
-        end: "\n}\n",
     },
     Class {
         name: "Frame",
         types: "frame.lua",
         source: "src/frame.rs",
-        begin: "fn attribute(",
-        end: "\n}\n",
     },
 ];
 
@@ -67,6 +57,18 @@ fn fields(types: &str, class: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// What stands between two marks.
+fn between<'a>(source: &'a str, begin: &str, end: &str) -> &'a str {
+    let (_, rest) = source.split_once(begin).unwrap();
+    rest.split_once(end).unwrap().0
+}
+
+/// The string literals of a text.
+fn literals(text: &str) -> BTreeSet<String> {
+    let literals = text.split('"').skip(1).step_by(2);
+    literals.map(str::to_owned).collect()
+}
+
 /// The string literals that arms of `match` begin with.
 fn arms(source: &str) -> BTreeSet<String> {
     source
@@ -75,8 +77,7 @@ fn arms(source: &str) -> BTreeSet<String> {
         .filter(|line| line.starts_with('"'))
         .filter_map(|line| line.split_once("=>"))
         .map(|(pattern, _)| pattern.split(" if ").next().unwrap_or(pattern))
-        .flat_map(|pattern| pattern.split('"').skip(1).step_by(2))
-        .map(str::to_owned)
+        .flat_map(literals)
         .collect()
 }
 
@@ -84,14 +85,10 @@ fn arms(source: &str) -> BTreeSet<String> {
 fn types_tell_of_every_attribute_that_rust_answers_for() {
     for class in CLASSES {
         let source = read(&crate_directory().join(class.source));
-        let (_, function) = source.split_once(class.begin).unwrap();
-        let (function, _) = function.split_once(class.end).unwrap();
-        let answered = arms(function);
-        assert!(
-            answered.contains("ref_count"),
-            "{}: {answered:?}",
-            class.source
-        );
+        let answered = arms(between(&source, "fn attribute(", "\n}\n"));
+        // A name that is not listed would not be asked for.
+        let listed = literals(between(&source, "const ATTRIBUTES", "];"));
+        assert_eq!(answered, listed, "{}", class.source);
 
         let types = crate_directory().join("../../types").join(class.types);
         let told = fields(&read(&types), class.name);
@@ -107,33 +104,20 @@ fn types_tell_of_every_attribute_that_rust_answers_for() {
 #[test]
 fn no_other_class_has_attributes_that_rust_answers_for() {
     let mut directories = vec![crate_directory().join("src")];
-    let mut files: Vec<PathBuf> = Vec::new();
+    let mut found = BTreeSet::new();
     while let Some(directory) = directories.pop() {
         for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 directories.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "lua") {
-                files.push(path);
+            } else if read(&path).contains("const ATTRIBUTES") {
+                found.insert(path);
             }
         }
     }
-    // `lib.class ("frame", raw.frame_attribute)`
-    let classes: BTreeSet<String> = files
+    let known: BTreeSet<PathBuf> = CLASSES
         .iter()
-        .flat_map(|path| {
-            let source = read(path);
-            let with_attributes = source.lines().filter_map(|line| {
-                let (_, rest) = line.split_once("lib.class (\"")?;
-                let (name, rest) = rest.split_once('"')?;
-                rest.contains("raw.").then(|| name.to_owned())
-            });
-            with_attributes.collect::<Vec<_>>()
-        })
+        .map(|class| crate_directory().join(class.source))
         .collect();
-    let known: BTreeSet<String> = CLASSES
-        .iter()
-        .map(|class| class.name.to_lowercase())
-        .collect();
-    assert_eq!(classes, known);
+    assert_eq!(found, known);
 }

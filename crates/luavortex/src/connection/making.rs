@@ -68,7 +68,7 @@ pub(super) fn begin(
     let config = ctx.served.lock().config.clone();
     let (key, served, link) = (connection.key, ctx.served.clone(), engine.link());
     let attempt_inbox = engine.inbox.clone();
-    let attempt = engine.runtime().spawn(async move {
+    let attempt = engine.drivers.spawn(async move {
         let result = connect(&host, number, config.greeting_timeout)
             .await
             .map(|stream| {
@@ -95,7 +95,7 @@ pub(super) fn begin(
         link.inbox.push(Notice::Connected { key, result });
     });
     *connection.attempt.borrow_mut() = Some(Attempt {
-        task: attempt.abort_handle(),
+        _task: attempt,
         inbox: attempt_inbox,
     });
     state
