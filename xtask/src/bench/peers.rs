@@ -231,6 +231,10 @@ impl Programs {
             Cores::Two => self.cores.get(side),
         };
         let mut words: Vec<OsString> = Vec::new();
+        if self.is_first {
+            words.push("chrt".into());
+            words.extend(FIRST.map(OsString::from));
+        }
         if self.has_taskset {
             // The command raises the limit itself, other programs do not.
             words.extend([
@@ -244,10 +248,6 @@ impl Programs {
                 "--cpu-list".into(),
                 core.to_string().into(),
             ]);
-        }
-        if self.is_first {
-            words.push("chrt".into());
-            words.extend(FIRST.map(OsString::from));
         }
         words.push(program.into());
         let (first, rest) = words.split_first().ok_or("there is nothing to run")?;
