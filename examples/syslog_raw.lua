@@ -41,6 +41,8 @@ local function show (entry)
 end
 
 -- Asks a device for its entries, to the last one.
+---@param conn vortex.Connection
+---@param channel vortex.Channel
 local function collect_from (conn, channel)
    local count = 0
    -- a device may be silent for a day. (Lua 5.1 cannot suspend a `for` that waits; it can this call.)

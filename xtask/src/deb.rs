@@ -87,9 +87,12 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
         &tree.join("DEBIAN/control"),
         &control(&version, &architecture, installed_size(&tree)?)?,
     )?;
+    // Nobody keeps what is not optimized, and pressing it hard takes minutes.
+    let compression: &[&str] = if dev { &["-Zgzip", "-z1"] } else { &[] };
     let package = out.join(format!("{NAME}_{version}_{architecture}.deb"));
     child::check(
         Command::new("dpkg-deb")
+            .args(compression)
             .args(["--root-owner-group", "--build"])
             .args([&tree, &package]),
         child::TEST_LIMIT,
