@@ -1,9 +1,11 @@
 //! Listening sockets: accepting connections, and how many of them at once.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -49,6 +51,8 @@ pub struct Accepted {
 #[derive(Debug)]
 pub struct Listener {
     local: SocketAddr,
+    /// Shared with the task, so that the port is free as soon as nobody listens any more, and not with its next turn.
+    socket: Arc<Mutex<Option<TcpListener>>>,
     task: AbortHandle,
 }
 
@@ -120,9 +124,14 @@ impl Listener {
         // retransmissions.
         let socket = socket.listen(4096)?;
         let local = socket.local_addr()?;
-        let task = tokio::spawn(run(socket, local, limits, accept)).abort_handle();
+        let socket = Arc::new(Mutex::new(Some(socket)));
+        let task = tokio::spawn(run(socket.clone(), local, limits, accept)).abort_handle();
         tracing::debug!(%local, "listening");
-        Ok(Listener { local, task })
+        Ok(Listener {
+            local,
+            socket,
+            task,
+        })
     }
 
     /// The address that is listened on, with the port that was picked when 0 was asked for.
@@ -130,8 +139,9 @@ impl Listener {
         self.local
     }
 
-    /// Stops listening; sessions live on. May be called again.
+    /// Stops listening at once; sessions live on. May be called again.
     pub fn close(&self) {
+        lock(&self.socket).take();
         self.task.abort();
     }
 }
@@ -142,15 +152,28 @@ impl Drop for Listener {
     }
 }
 
+fn lock(socket: &Mutex<Option<TcpListener>>) -> MutexGuard<'_, Option<TcpListener>> {
+    socket.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The next connection; none when the listener was closed.
+async fn next(socket: &Mutex<Option<TcpListener>>) -> Option<io::Result<(TcpStream, SocketAddr)>> {
+    poll_fn(|cx| match &*lock(socket) {
+        Some(socket) => socket.poll_accept(cx).map(Some),
+        None => Poll::Ready(None),
+    })
+    .await
+}
+
 async fn run(
-    socket: TcpListener,
+    socket: Arc<Mutex<Option<TcpListener>>>,
     local: SocketAddr,
     limits: ListenerLimits,
     mut accept: impl FnMut(Accepted) + Send + 'static,
 ) {
     let counts = Arc::new(Counts::default());
-    loop {
-        let (stream, peer) = match socket.accept().await {
+    while let Some(accepted) = next(&socket).await {
+        let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             // The peer gave up before its turn came.
             Err(error) if is_about_one_connection(&error) => continue,
