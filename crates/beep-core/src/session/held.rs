@@ -69,7 +69,12 @@ impl Session {
     ///
     /// Call it once for each [`Event::Message`](crate::Event::Message), with the length of its content.
     pub fn consume(&mut self, channel: ChannelNumber, octets: usize) {
-        let Some(channel) = self.channels.get_mut(&channel) else {
+        // Nothing of channel 0 comes to the application.
+        let Some(channel) = self
+            .channels
+            .get_mut(&channel)
+            .filter(|channel| !channel.number.is_management())
+        else {
             return;
         };
         channel.receive_window.consume(octets, &self.config);
