@@ -152,3 +152,21 @@ test ("B14: a text or a number returned for PLAIN, ANONYMOUS or EXTERNAL accepts
       end
    end
 end)
+
+test ("a connection that ends during an authentication tells the notify handler, and gives it the connection", function ()
+   -- at different moments, among them those when keys are computed in the background
+   for moment = 0, 30 do
+      local outcome = vortex.asyncqueue.new ()
+      local conn = t.session (function (ctx)
+         accept_all (ctx)
+      end)
+      t.equal (sasl.start_auth (conn, sasl.SCRAM_SHA_256, "bob", "secret", nil, nil, function (peer, status)
+         outcome:push { peer, status }
+      end), nil)
+      vortex.sleep (moment * 100)
+      conn:shutdown ()
+      local given = t.pop (outcome, "the outcome")
+      t.equal (given[1], conn)
+      t.ok (given[2] == vortex.status_ERROR or moment > 0, "authenticated before anything was sent")
+   end
+end)

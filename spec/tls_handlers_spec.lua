@@ -223,3 +223,24 @@ test ("TLS handlers of several sessions that wait do not disturb each other", fu
       t.equal (t.pop (results), true)
    end
 end)
+
+test ("no certificate is asked for once the session has ended while the accept handler waited", function ()
+   local asked, ended, done = 0, vortex.asyncqueue.new (), vortex.asyncqueue.new ()
+   local conn = t.session (function (ctx)
+      tls.accept_tls (ctx, function (peer)
+         peer:set_on_close (function () ended:push (true) end)
+         peer:shutdown ()
+         t.pop (ended, "the end of the session")
+         vortex.spawn (function () done:push (true) end)
+         return true
+      end, nil, function ()
+         asked = asked + 1
+         return path ("localhost.crt")
+      end)
+   end)
+   local outcome = vortex.asyncqueue.new ()
+   tls.start_tls (conn, nil, function (_, status) outcome:push (status) end)
+   t.pop (done, "the end of the accept handler")
+   t.equal (t.pop (outcome, "the outcome for the client"), vortex.status_ERROR)
+   t.equal (asked, 0)
+end)

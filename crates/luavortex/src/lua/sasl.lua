@@ -36,6 +36,9 @@ function sasl.start_auth (object, profile, id, password, authorization_id, realm
   local operation = { notify = notify, data = data }
   operations[number] = operation
   if notify then
+    -- Taken now: the outcome may come after the end of the connection, which leaves nothing to find it by.
+    local _, key = lib.session_of (object, "start_auth")
+    operation.conn = lib.connection_object (key)
     return nil
   end
   local status, message, reason = scheduler.await (operation)
@@ -43,13 +46,13 @@ function sasl.start_auth (object, profile, id, password, authorization_id, realm
 end
 
 -- What came of an authentication of this side.
-dispatch[17] = function (key, number, message, code)
+dispatch[17] = function (_, number, message, code)
   local operation = operations[number]
   operations[number] = nil
   local status = message and FAILED or OK
   message = message or "authenticated"
   if operation.notify then
-    scheduler.run ("SASL status", nil, nil, operation.notify, lib.connection_object (key), status, message,
+    scheduler.run ("SASL status", nil, nil, operation.notify, operation.conn, status, message,
       operation.data)
   else
     scheduler.complete (operation, status, message, code)

@@ -118,10 +118,15 @@ local function answer (request)
   end
 end
 
--- Asks the next handler, which `name` is of, and goes on with `finish (request, ok, result)`.
+-- Asks the next handler, which `name` is of, and goes on with `finish (request, ok, result)`; after the end of the session
+-- nobody is asked.
 local function ask (request, name, handler, data, finish)
-  scheduler.run (name, finish, request, handler, lib.connection_object (request.key_of_connection), request.server_name,
-    data)
+  local session = request.session
+  if session.has_ended then
+    answer (request)
+  else
+    scheduler.run (name, finish, request, handler, lib.connection_object (session.key), request.server_name, data)
+  end
 end
 
 local function key_given (request, ok, path)
@@ -151,7 +156,7 @@ end
 dispatch[19] = function (connection_key, number, server_name)
   local session = sessions[connection_key]
   local ctx = session and contexts[session.ctx_key]
-  local request = { number = number, key_of_connection = connection_key, server_name = server_name }
+  local request = { number = number, session = session, server_name = server_name }
   request.handlers = ctx and ctx.tls
   if not request.handlers then
     answer (request)
