@@ -1,6 +1,7 @@
 -- The handlers of vortex.sasl: each_handler.lua says what is tested for every one, the
 -- rows of return values are contract 7.
 
+local vortex = require "vortex"
 local sasl = require "vortex.sasl"
 local t = require "harness"
 local describe = require "each_handler"
