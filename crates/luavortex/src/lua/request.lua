@@ -7,6 +7,8 @@ local complete, await = scheduler.complete, scheduler.await
 local channel, record_of = lib.channel, lib.channel_record
 
 local NOT_OPEN = "the channel is closed"
+-- Events that may run before the iterator over answers waits with a limit.
+local LOOKS_MAX = 32
 local WEAK_VALUES = { __mode = "v" }
 
 -- Lets what answers message `msgno` come to `waiting`. Replies come in the order of the messages (RFC 3080 §2.6.1), so
@@ -137,10 +139,20 @@ function channel.answers (object, content, us)
   expect (record, msgno, { series = setmetatable ({ stream = stream }, WEAK_VALUES) })
   return function ()
     local queue = stream.queue
+    local looks = 0
     while queue.first > queue.last do
       if stream.is_over then
         return nil, stream.problem, stream.code
       end
+      -- Most answers of a series are here already, and need no wait with a limit. Others' events do not put that off
+      -- for ever.
+      while looks < LOOKS_MAX and queue.first > queue.last and not stream.is_over and scheduler.run_one () do
+        looks = looks + 1
+      end
+      if queue.first <= queue.last or stream.is_over then
+        break
+      end
+      looks = LOOKS_MAX
       local operation = {}
       stream.waiter = operation
       scheduler.limit (operation, limit, NO_ANSWER)

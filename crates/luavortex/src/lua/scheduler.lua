@@ -429,6 +429,18 @@ local function run_until (operation)
   depth = depth - 1
 end
 
+-- Lets one thing happen that waits already, where the caller would run the scheduler in place anyway. False when
+-- nothing does: then the caller has to wait.
+function scheduler.run_one ()
+  if depth >= DEPTH_MAX or suspendable_task () then
+    return false
+  end
+  depth = depth + 1
+  local happened = step ()
+  depth = depth - 1
+  return happened
+end
+
 -- Waits until `operation` is complete and returns its results.
 local function await (operation)
   if not operation.done then
