@@ -480,6 +480,35 @@ test ("B15: handlers that were replaced or are over are released", function ()
    end, "the handlers to be released")
 end)
 
+test ("B15: a handler that waits for what nobody can bring is released once its session is gone", function ()
+   local COUNT = 20
+   local waiting = setmetatable ({}, { __mode = "k" })
+   local begun = vortex.asyncqueue.new ()
+   local conn = t.session (function (server)
+      vortex.register_profile (server, "urn:test:never", function (_, _, frame)
+         waiting[frame] = true
+         begun:push (true)
+         vortex.asyncqueue.new ():pop ()
+         return frame
+      end)
+   end)
+   local channel = conn:open_channel (0, "urn:test:never")
+   for _ = 1, COUNT do
+      t.ok (channel:send_msg ("hello"))
+   end
+   for _ = 1, COUNT do
+      t.pop (begun, "the handler")
+   end
+   conn:shutdown ()
+   local rounds = 0
+   while next (waiting) and rounds < 1000 do
+      rounds = rounds + 1
+      vortex.sleep (1000)
+      collectgarbage ()
+   end
+   t.equal (next (waiting), nil, "a frame of a handler that waits")
+end)
+
 test ("B15: objects do not pile up over many sessions", function ()
    local _, listener, ctx = t.session ()
    local function used ()

@@ -24,10 +24,10 @@ local IDLE_MAX = 64
 local IDLE, WAIT = {}, {}
 
 local NONE = {}
-local WEAK_KEYS = { __mode = "k" }
 -- The task of each coroutine that runs handlers: `co`, `name` of the handler that runs in it, and `finish` and
--- `context`: what to call when it has ended, and with what.
-local task_of = setmetatable ({}, WEAK_KEYS)
+-- `context`: what to call when it has ended, and with what. The coroutine holds its task. The table holds neither: Lua 5.1
+-- and LuaJIT would keep a key for ever that only its value refers to, and with it every handler that nobody resumes.
+local task_of = setmetatable ({}, { __mode = "kv" })
 
 local idle, idle_count = {}, 0                   -- tasks without a handler
 local ready, ready_first, ready_last = {}, 1, 0  -- what can go on: coroutines, and calls that were put off
