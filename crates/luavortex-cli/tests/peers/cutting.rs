@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -31,7 +32,7 @@ local function session (conn, told)
 end
 
 local finished = 0
-for number = 1, COUNT do
+for number = FIRST, LAST do
    local conn = vortex.connection.new (ctx, "127.0.0.1", PORT, "session-" .. number)
    local calls, told = 0, {}
    conn:set_on_close (function () calls = calls + 1 end)
@@ -145,12 +146,13 @@ fn a_session_of_scripts_cut_at_any_octet_ends_once_on_both_sides() {
     let before = descriptors(running.id());
 
     let whole = Relay::new(port, |_| None);
-    let script = |count: usize, port: u16| {
+    let script = |numbers: RangeInclusive<usize>, port: u16| {
         SESSIONS
-            .replace("COUNT", &count.to_string())
+            .replace("FIRST", &numbers.start().to_string())
+            .replace("LAST", &numbers.end().to_string())
             .replace("PORT", &port.to_string())
     };
-    let outcome = check(start(&script(1, whole.port)));
+    let outcome = check(start(&script(1..=1, whole.port)));
     assert!(outcome.stdout.contains("succeeded 1\n"), "{outcome:?}");
     for _ in 0..2 {
         whole.done.recv_timeout(LIMIT).unwrap();
@@ -168,11 +170,9 @@ fn a_session_of_scripts_cut_at_any_octet_ends_once_on_both_sides() {
         })
     });
     // A process at a time has some of them, so that the limit is about one that hangs and not about a slow machine.
-    let mut left = cuts;
-    while left > 0 {
-        let count = left.min(100);
-        left -= count;
-        let outcome = check(start(&script(count, relay.port)));
+    for first in (1..=cuts).step_by(100) {
+        let last = cuts.min(first + 99);
+        let outcome = check(start(&script(first..=last, relay.port)));
         assert!(!outcome.stdout.contains("wrong"), "{}", outcome.stdout);
         assert!(outcome.stdout.contains("succeeded "), "{outcome:?}");
     }
