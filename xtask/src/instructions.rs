@@ -29,6 +29,8 @@ const ONE_FOR_ALL: &str = "glibc.cpu.hwcaps=-AVX2,-AVX512F,-AVX512VL,-ERMS,-FSRM
 struct Program {
     package: &'static str,
     bench: &'static str,
+    /// The function within which is counted, in the thread that calls it; everything if there is none.
+    within: Option<&'static str>,
     workloads: &'static [Workload],
 }
 
@@ -48,22 +50,41 @@ const fn workload(name: &'static str, round: &'static str, rounds: [u32; 2]) -> 
     }
 }
 
-/// What is counted. Work from Lua belongs into a program of its own, beside this one.
-const PROGRAMS: &[Program] = &[Program {
-    package: "beep-session",
-    bench: "instructions",
-    workloads: &[
-        workload("core-messages", "MSG and RPY of 64 octets", [200, 600]),
-        workload("core-large", "MSG and RPY of 1 MiB", [4, 12]),
-        workload("core-channels", "a channel opened and closed", [100, 300]),
-        workload("core-answers", "MSG, 100 ANS of 64 octets, NUL", [4, 12]),
-        workload("core-greetings", "two sessions that greet", [40, 120]),
-        workload("session-messages", "MSG and RPY over TCP", [200, 600]),
-        workload("session-large", "MSG and RPY of 1 MiB over TCP", [4, 12]),
-        workload("session-channels", "a channel over TCP", [100, 300]),
-        workload("session-connects", "a connection and one request", [20, 60]),
-    ],
-}];
+const PROGRAMS: &[Program] = &[
+    Program {
+        package: "beep-session",
+        bench: "instructions",
+        within: None,
+        workloads: &[
+            workload("core-messages", "MSG and RPY of 64 octets", [200, 600]),
+            workload("core-large", "MSG and RPY of 1 MiB", [4, 12]),
+            workload("core-channels", "a channel opened and closed", [100, 300]),
+            workload("core-answers", "MSG, 100 ANS of 64 octets, NUL", [4, 12]),
+            workload("core-greetings", "two sessions that greet", [40, 120]),
+            workload("session-messages", "MSG and RPY over TCP", [200, 600]),
+            workload("session-large", "MSG and RPY of 1 MiB over TCP", [4, 12]),
+            workload("session-channels", "a channel over TCP", [100, 300]),
+            workload("session-connects", "a connection and one request", [20, 60]),
+        ],
+    },
+    Program {
+        package: "luavortex",
+        bench: "dispatch",
+        // The keeper's thread wakes up by the clock.
+        within: Some("dispatch::counted"),
+        workloads: &[
+            workload("lua-handler", "a MSG sent to an empty handler", [500, 3000]),
+            workload(
+                "lua-replies",
+                "MSG and send_rpy, a handler each",
+                [200, 1200],
+            ),
+            workload("lua-requests", "channel:request and send_rpy", [200, 1200]),
+            workload("lua-answers", "100 ANS read by channel:answers", [5, 25]),
+            workload("lua-queues", "a value to a handler and back", [500, 3000]),
+        ],
+    },
+];
 
 /// `cargo xtask instructions`
 pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
@@ -80,7 +101,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     for program in PROGRAMS {
         let executable = program.build()?;
         for workload in program.workloads {
-            counted.insert(workload.name, workload.count(&executable)?);
+            counted.insert(workload.name, workload.count(&executable, program.within)?);
         }
     }
     if records {
@@ -129,17 +150,23 @@ impl Program {
 
 impl Workload {
     /// Instructions of one round.
-    fn count(&self, executable: &Path) -> Result<u64, Failure> {
+    fn count(&self, executable: &Path, within: Option<&str>) -> Result<u64, Failure> {
         let [few, many] = self.rounds;
-        let before = self.instructions(executable, few)?;
-        let after = self.instructions(executable, many)?;
+        let before = self.instructions(executable, within, few)?;
+        let after = self.instructions(executable, within, many)?;
         Ok(after.saturating_sub(before) / u64::from(many - few))
     }
 
-    fn instructions(&self, executable: &Path, rounds: u32) -> Result<u64, Failure> {
+    fn instructions(
+        &self,
+        executable: &Path,
+        within: Option<&str>,
+        rounds: u32,
+    ) -> Result<u64, Failure> {
         let mut valgrind = Command::new("valgrind");
         valgrind
             .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+            .args(within.map(|function| format!("--toggle-collect={function}")))
             .arg(executable)
             .args([self.name, &rounds.to_string()])
             .env("GLIBC_TUNABLES", ONE_FOR_ALL);
