@@ -23,10 +23,6 @@ use lua_link as _;
 use crate::arguments::{Arguments, Refusal, Script};
 use crate::interpreter::{Failure, Interpreter};
 
-/// Lua allocates and frees with every message, and glibc maps and unmaps large ones each time.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let command_line: Vec<_> = env::args_os().collect();
     if tools::is_meant(&command_line) {

@@ -1,7 +1,7 @@
 //! The engine of one Lua state: the runtime, who drives it, and how Lua waits.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use rustc_hash::FxHashMap;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Sleep, sleep_until};
 
@@ -54,7 +55,7 @@ pub(crate) struct Engine {
 #[derive(Debug, Default)]
 struct Timers {
     due: BTreeSet<(Instant, u64)>,
-    by_id: HashMap<u64, Instant>,
+    by_id: FxHashMap<u64, Instant>,
     last_id: u64,
 }
 

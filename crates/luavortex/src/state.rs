@@ -1,12 +1,12 @@
 //! What one Lua state has: its engine, its contexts, its connections.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use mlua::Lua;
+use rustc_hash::FxHashMap;
 
 use crate::connection::ConnectionState;
 use crate::ctx::CtxOwner;
@@ -19,9 +19,9 @@ use crate::{sasl, status, tls};
 pub(crate) struct State {
     engine: OnceCell<Engine>,
     /// The connections that are alive, by key. An entry goes when the end of its connection was handled.
-    pub(crate) connections: RefCell<HashMap<u64, Rc<ConnectionState>>>,
+    pub(crate) connections: RefCell<FxHashMap<u64, Rc<ConnectionState>>>,
     /// The contexts that something refers to, by key.
-    pub(crate) contexts: RefCell<HashMap<u64, Weak<CtxOwner>>>,
+    pub(crate) contexts: RefCell<FxHashMap<u64, Weak<CtxOwner>>>,
     /// The last key given to a connection; listeners give keys, too, from engine tasks.
     last_key: Arc<AtomicU64>,
     last_number: Cell<u64>,
