@@ -2,18 +2,20 @@
 //!
 //! The steps are those of the drive loop in the documentation of [`beep_core`].
 
+mod hang_up;
+
 use std::cell::RefCell;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use beep_core::{Event, SessionEnd};
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep, sleep_until};
+use tokio::time::{Sleep, sleep_until};
 
 use crate::Session;
 use crate::application::End;
@@ -30,8 +32,6 @@ const READ_MAX: usize = 256 * 1024;
 const WRITE_MAX: usize = 256 * 1024;
 /// Slices given to one vectored write.
 const SLICES_MAX: usize = 32;
-/// Time for a peer to take the last octets of a session that ended well.
-const HANG_UP_LIMIT: Duration = Duration::from_secs(5);
 /// Rounds of reading and writing before other tasks get their turn.
 const TURNS_MAX: usize = 8;
 /// Octets taken before other tasks get their turn: ten thousand frames, where a peer sends small ones.
@@ -487,51 +487,6 @@ impl Driver {
                 return end;
             }
         }
-    }
-
-    /// The protocol is over. An end that was agreed to, or that has words for the peer, waits until
-    /// they are out.
-    fn end_now(&mut self, cx: &mut Context<'_>, end: End) -> Poll<()> {
-        let last_words = std::mem::take(&mut self.session.shared.state().last_words);
-        let has_last_words = !last_words.is_empty();
-        self.output.extend(last_words);
-        if end.is_orderly() || matches!(end, End::Protocol(SessionEnd::Refused(_))) {
-            self.timer = None;
-            self.stage = Stage::HangingUp(Some(end));
-            return self.hang_up(cx);
-        }
-        if has_last_words {
-            let _ = self.write(cx);
-            let _ = Pin::new(&mut self.transport).poll_shutdown(cx);
-        }
-        self.finish(end);
-        Poll::Ready(())
-    }
-
-    /// Step 6: says what is left to say, closes the stream and reports the end that the protocol
-    /// came to.
-    fn hang_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.say_goodbye(cx).is_pending() {
-            // Nearly every peer takes the last octets at once, and then no time has to be measured.
-            let timer = self
-                .timer
-                .get_or_insert_with(|| Box::pin(sleep(HANG_UP_LIMIT)));
-            ready!(timer.as_mut().poll(cx));
-        }
-        if let Stage::HangingUp(end) = &mut self.stage
-            && let Some(end) = end.take()
-        {
-            self.finish(end);
-        }
-        Poll::Ready(())
-    }
-
-    fn say_goodbye(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // A peer that is gone already changes nothing about the end.
-        if ready!(self.write(cx)).is_ok() {
-            let _ = ready!(Pin::new(&mut self.transport).poll_shutdown(cx));
-        }
-        Poll::Ready(())
     }
 }
 

@@ -61,6 +61,7 @@ const SUBMODULES: &[&str] = &[
 /// The Lua side of the library, in the order in which the files need each other.
 const SOURCES: &[(&str, &str)] = &[
     ("export", include_str!("lua/export.lua")),
+    ("suspension", include_str!("lua/suspension.lua")),
     ("scheduler", include_str!("lua/scheduler.lua")),
     ("ctx", include_str!("lua/ctx.lua")),
     ("connection", include_str!("lua/connection.lua")),

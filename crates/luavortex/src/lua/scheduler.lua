@@ -9,9 +9,8 @@ local raw, lib = ...
 
 local create, resume, yield, running = coroutine.create, coroutine.resume, coroutine.yield, coroutine.running
 local close_coroutine = coroutine.close -- from Lua 5.4 on
-local getinfo, traceback = debug.getinfo, debug.traceback
+local traceback = debug.traceback
 local error, ipairs, next, pcall, setmetatable, tostring, type = error, ipairs, next, pcall, setmetatable, tostring, type
-local xpcall = xpcall
 local stderr, table_remove = io.stderr, table.remove
 
 -- Deeper than this nothing good comes: every level holds up the ones below it, and Lua allows 200 C calls, of which
@@ -345,42 +344,7 @@ dispatch[12] = function (timer)
   end
 end
 
--- Whether the handler that runs can be suspended here. Lua 5.3 and LuaJIT tell; before, the stack has to be read:
--- no C function may stand between here and the body of the coroutine.
-local can_yield = coroutine.isyieldable
-if not can_yield then
-  local is_51 = _VERSION == "Lua 5.1"
-  -- Lua 5.2 suspends through these; 5.1 through no C function at all.
-  local transparent = is_51 and {} or { [pcall] = true, [xpcall] = true }
-  can_yield = function ()
-    local level, after_tail_call = 3, false
-    while true do
-      local info = getinfo (level, "Snf")
-      if not info or info.func == work then
-        return true
-      end
-      if info.what == "C" and not transparent[info.func] then
-        return false
-      end
-      -- 5.1 does not show whether a metamethod or an iterator was called through C. What was called by name was
-      -- not; anything else is taken for it, which is safe: the scheduler runs in place then. The callers that a
-      -- tail call lost were called by the next function there is, which is certain only for `work`.
-      if is_51 then
-        if info.what == "tail" then
-          after_tail_call = true
-        elseif after_tail_call or info.name == "(for generator)" then
-          return false
-        elseif info.namewhat == "" then
-          local caller = getinfo (level + 1, "S")
-          if not caller or caller.what ~= "tail" then
-            return false
-          end
-        end
-      end
-      level = level + 1
-    end
-  end
-end
+local can_yield = lib.can_yield_within (work)
 
 -- The task of the handler that runs, if it can be suspended here.
 local function suspendable_task ()
