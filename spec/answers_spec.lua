@@ -245,3 +245,22 @@ test ("automatic_mime takes booleans only", function ()
    end
    t.equal (channel.automatic_mime, true)
 end)
+
+test ("the iterator over answers tells why there are no more when the connection ends", function ()
+   -- whether its end waits already when the next answer is asked for, or comes later
+   for round = 1, 20 do
+      local channel = channel_to (function (conn, channel, frame)
+         channel:send_ans ("first", -1, frame.msgno)
+         conn:shutdown ()
+      end)
+      local next_answer = t.ok (channel:answers ("go"))
+      t.equal (t.ok (next_answer ()).payload, "first")
+      for _ = 1, round do
+         vortex.wait_events (100)
+      end
+      local frame, message, code = next_answer ()
+      t.equal (frame, nil)
+      t.ok (#t.is_type (message, "string") > 0)
+      t.is_type (code, "number")
+   end
+end)

@@ -146,21 +146,18 @@ function channel.answers (object, content, us)
       end
       -- Most answers of a series are here already, and need no wait with a limit. Others' events do not put that off
       -- for ever.
-      while looks < LOOKS_MAX and queue.first > queue.last and not stream.is_over and scheduler.run_one () do
+      if looks < LOOKS_MAX and scheduler.run_one () then
         looks = looks + 1
-      end
-      if queue.first <= queue.last or stream.is_over then
-        break
-      end
-      looks = LOOKS_MAX
-      local operation = {}
-      stream.waiter = operation
-      scheduler.limit (operation, limit, NO_ANSWER)
-      local _, why, number = await (operation)
-      stream.waiter = nil
-      if why then
-        stream.is_over = true
-        return nil, why, number
+      else
+        local operation = {}
+        stream.waiter = operation
+        scheduler.limit (operation, limit, NO_ANSWER)
+        local _, why, number = await (operation)
+        stream.waiter = nil
+        if why then
+          stream.is_over = true
+          return nil, why, number
+        end
       end
     end
     local frame = queue[queue.first]
